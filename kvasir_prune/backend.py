@@ -1,0 +1,65 @@
+"""The one place that knows which backend Keras runs on; nothing else imports TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+MODULES = ("kvasir_prune", "keras", "numpy", "h5py", "cv2", "sklearn", "scipy")
+
+
+def name() -> str:
+    """Return the backend of this process: tensorflow, jax or torch."""
+    import keras
+
+    return str(keras.backend.backend())
+
+
+def configure(seed: int, threads: int) -> None:
+    """Make a run a function of its inputs: seeds, threads, deterministic kernels.
+
+    Must be called before the first operation of the process; later calls may only repeat it.
+
+    Args:
+        seed: seeds Python, NumPy and the backend, through Keras.
+        threads: threads within one operation.
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.experimental.enable_op_determinism()
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def available_threads() -> int:
+    """Return how many threads this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function`, whose arguments are nests of arrays, traced by the backend."""
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        traced: Callable[..., Any] = tf.function(function, autograph=False, jit_compile=False)
+        return traced
+    if name() == "jax":
+        import jax
+
+        jitted: Callable[..., Any] = jax.jit(function)
+        return jitted
+    return function
+
+
+def versions() -> dict[str, str]:
+    """Return module -> version for everything whose version can change a result."""
+    found = {module: str(import_module(module).__version__) for module in (*MODULES, name())}
+    return {"python": platform.python_version(), "backend": name(), **found}

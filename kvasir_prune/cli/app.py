@@ -1,0 +1,187 @@
+"""The commands. Each parses, calls and prints; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kvasir_prune import __version__
+from kvasir_prune.cli.progress import RichProgress
+from kvasir_prune.cli.signals import interruptible
+from kvasir_prune.config import RunConfig, dump, load_config
+from kvasir_prune.errors import Interrupted
+from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.experiment.status import is_finished, status_of
+
+app = typer.Typer(
+    name="kvasir-prune",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="""Train an image classifier, measure what every node of it contributes, remove the nodes
+    that do not earn their place, and report what that did to each class.
+
+    One YAML file describes a run; [bold]kvasir-prune run CONFIG[/bold] does all of it and goes on
+    where it stopped. The other commands do the same up to one stage.""",
+    epilog="Exit codes: 0 done, 1 a bug, 2 your input, 130 or 143 interrupted and resumable.",
+)
+console = Console(stderr=True)
+
+Config = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="YAML file of the run.", show_default=False)
+]
+RunDir = Annotated[
+    Path | None,
+    typer.Option("--run-dir", help="Folder of the run; default: checkpoints/NAME."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="A.B=VALUE",
+        help="Override one key of the YAML file; may be given more than once.",
+    ),
+]
+
+
+@app.command()
+def run(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
+    """Do everything that is not done yet: data, training, importance, pruning, report.
+
+    Called again after an interruption it goes on; called again after the end it says so.
+    """
+    _run_until("report", config, run_dir, set_)
+
+
+@app.command()
+def data(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
+    """Read, decode, resize and divide the images; writes split.csv."""
+    _run_until("data", config, run_dir, set_)
+
+
+@app.command()
+def train(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
+    """Train the network; writes model.keras. Does the stage before if need be."""
+    _run_until("train", config, run_dir, set_)
+
+
+@app.command()
+def importance(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
+    """Measure every node's importance; writes importance.h5. Does the stages before if need be."""
+    _run_until("importance", config, run_dir, set_)
+
+
+@app.command()
+def prune(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
+    """Remove nodes and cut them out; writes pruning.h5 and pruned.keras. Stages before too."""
+    _run_until("prune", config, run_dir, set_)
+
+
+@app.command()
+def report(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
+    """Evaluate and write the report; a finished run's report is written anew, without TensorFlow.
+
+    Writes report/report.html, report.md and report.json.
+    """
+    settings = load_config(config, set_ or ())
+    folder = _folder(settings, run_dir)
+    if is_finished(folder):
+        from kvasir_prune.experiment.reporting import report as rebuild
+
+        with folder.owned():
+            print(rebuild(folder))
+        return
+    _run_until("report", config, run_dir, set_)
+
+
+@app.command()
+def status(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say how far a run is, while it works or after it stopped."""
+    found = status_of(RunFolder(run_dir))
+    if as_json:
+        print(json.dumps({"stage": found.stage, **found.facts}, indent=2))
+        return
+    table = Table(show_header=False, box=None)
+    for label, value in {"stage": found.stage, **found.facts}.items():
+        table.add_row(label, value)
+    Console().print(table)
+
+
+@app.command("config")
+def show_config(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]")] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema, for editors.")
+    ] = False,
+    set_: Set = None,
+) -> None:
+    """Check a configuration and print it resolved, every key written out."""
+    if schema:
+        print(json.dumps(RunConfig.model_json_schema(), indent=2))
+    elif config is None:
+        raise typer.BadParameter("give a YAML file, or --schema", param_hint="CONFIG")
+    else:
+        print(dump(load_config(config, set_ or ())), end="")
+
+
+@app.callback(invoke_without_command=True)
+def main_options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Handle what stands before the command."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def _run_until(stage: str, path: Path, run_dir: Path | None, overrides: list[str] | None) -> None:
+    config = load_config(path, overrides or ())
+    folder = _folder(config, run_dir)
+    progress = RichProgress(console)
+    folder.create()
+    try:
+        with folder.owned(), interruptible():
+            if _already_done(config, folder):
+                progress.note(f"The run is finished: {folder.path}")
+            else:
+                console.print("Starting TensorFlow ...", style="dim")
+                from kvasir_prune.experiment.context import Run
+                from kvasir_prune.experiment.stages import Stage, run_stages
+
+                run_stages(Run(config, folder, progress, _command()), Stage(stage))
+    except Interrupted:
+        console.print(f"To go on: {_command()}", markup=False, soft_wrap=True)
+        raise
+    if (folder.report / "report.html").exists():
+        print(folder.report / "report.html")
+
+
+def _already_done(config: RunConfig, folder: RunFolder) -> bool:
+    """Return whether nothing is left to do; refuses a folder of another configuration."""
+    from kvasir_prune.config import identity
+    from kvasir_prune.experiment.identity import check
+
+    record = folder.read_record()
+    if record is None:
+        return False
+    check(record["identity"], identity(config), where=folder.path, kind="configuration")
+    return is_finished(folder)
+
+
+def _folder(config: RunConfig, run_dir: Path | None) -> RunFolder:
+    return RunFolder(run_dir or Path("checkpoints") / config.name)
+
+
+def _command() -> str:
+    return shlex.join(["kvasir-prune", *sys.argv[1:]])

@@ -1,0 +1,76 @@
+"""Progress on the terminal, with Rich; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from kvasir_prune.progress import Task
+
+
+class _RichTask:
+    def __init__(self, bars: Progress, identifier: TaskID) -> None:
+        self._bars = bars
+        self._identifier = identifier
+
+    def advance(self, steps: float = 1, **facts: object) -> None:
+        """Move the bar and show the facts beside it."""
+        shown = "  ".join(f"{name} {value}" for name, value in facts.items())
+        extra = {"facts": shown} if facts else {}
+        self._bars.update(self._identifier, advance=steps, **extra)  # type: ignore[arg-type]
+
+
+class RichProgress:
+    """Draws a bar for each task while it runs.
+
+    Args:
+        console: where to draw; bars appear on terminals only, notes always.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[facts]}", style="dim"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._open = 0
+
+    @contextmanager
+    def task(self, description: str, total: float | None) -> Iterator[Task]:
+        """Open a bar for the time of a `with` block."""
+        if self._open == 0:
+            self._bars.start()
+        self._open += 1
+        identifier = self._bars.add_task(description, total=total, facts="")
+        try:
+            yield _RichTask(self._bars, identifier)
+        finally:
+            self._bars.remove_task(identifier)
+            self._open -= 1
+            if self._open == 0:
+                self._bars.stop()
+
+    def note(self, sentence: str) -> None:
+        """Print a line that stays."""
+        self._console.print(sentence, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,121 @@
+"""From YAML and `--set` overrides to a validated configuration, or to every fault at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from kvasir_prune.config.faults import faults_of
+from kvasir_prune.config.schema import RunConfig
+from kvasir_prune.errors import ConfigError, Fault
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's numbers (1e-5 is a number, not a text) and no silent second key."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def _mapping_without_duplicates(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.MarkedYAMLError(
+                problem=f'the key "{key}" stands twice', problem_mark=key_node.start_mark
+            )
+        seen.add(key)
+    loader.flatten_mapping(node)
+    return {
+        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True)
+        for key, value in node.value
+    }
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping_without_duplicates)
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read, override and validate a configuration.
+
+    Args:
+        path: a YAML file.
+        overrides: texts `a.b=value`; the value is YAML.
+
+    Raises:
+        ConfigError: the file is missing or no YAML, an override has no such form, or the
+            configuration is wrong; carries every fault with its YAML path.
+    """
+    document = _parse(path)
+    for override in overrides:
+        _apply(document, override)
+    return validate(document, source=path)
+
+
+def validate(document: dict[str, Any], *, source: object) -> RunConfig:
+    """Validate a parsed document; raises `ConfigError` with every fault at once."""
+    try:
+        return RunConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(source, faults_of(error, document, RunConfig)) from None
+
+
+def dump(config: RunConfig) -> str:
+    """Return the resolved configuration as YAML, every key written out."""
+    return yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(path, [Fault("(the file)", f"cannot be read: {reason}")]) from None
+    try:
+        document = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(path, [_syntax_fault(error)]) from None
+    return _mapping(document, path)
+
+
+def _mapping(document: object, path: Path) -> dict[str, Any]:
+    if isinstance(document, dict):
+        return document
+    found = "an empty file" if document is None else type(document).__name__
+    raise ConfigError(path, [Fault("(the file)", "must be a mapping of keys to values", found)])
+
+
+def _syntax_fault(error: yaml.YAMLError) -> Fault:
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "(the file)"
+    return Fault(where, f"is not valid YAML: {getattr(error, 'problem', None) or error}")
+
+
+def _apply(document: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    keys = path.split(".")
+    if not equals or not all(keys):
+        raise ConfigError(
+            f"--set {override}", [Fault("--set", "must look like a.b=value", repr(override))]
+        )
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}", [_syntax_fault(error)]) from None
+    target = document
+    for key in keys[:-1]:
+        below = target.setdefault(key, {})
+        if not isinstance(below, dict):
+            below = target[key] = {}
+        target = below
+    target[keys[-1]] = value

@@ -1,0 +1,117 @@
+"""The `training`, `importance`, `pruning`, `evaluation` and `runtime` sections."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from kvasir_prune.config.base import COSMETIC, LayerNames, PositiveInt, Section
+
+Momentum = Annotated[float, Field(ge=0.0, lt=1.0)]
+LearningRate = Annotated[float, Field(gt=0.0)]
+
+
+class Sgd(Section):
+    """Stochastic gradient descent."""
+
+    name: Literal["sgd"]
+    learning_rate: LearningRate = 0.001
+    """Step size."""
+    momentum: Momentum = 0.0
+    """Share of the last step that is kept."""
+    nesterov: bool = False
+    """Nesterov's form of the momentum."""
+
+
+class Adam(Section):
+    """Adam (Kingma and Ba 2015); the defaults are those of the thesis."""
+
+    name: Literal["adam"]
+    learning_rate: LearningRate = 0.001
+    """Step size."""
+    beta_1: Momentum = 0.9
+    """Decay of the first moment."""
+    beta_2: Momentum = 0.999
+    """Decay of the second moment."""
+    epsilon: Annotated[float, Field(gt=0.0)] = 1e-7
+    """Added to the denominator."""
+
+
+class EarlyStopping(Section):
+    """Stop when the validation loss no longer falls, and go back to the best weights."""
+
+    patience: PositiveInt = 7
+    """Epochs without a new best validation loss before the training stops."""
+    min_delta: Annotated[float, Field(ge=0.0)] = 0.0
+    """How much lower than the best a loss must be to count as better."""
+
+
+class TrainingConfig(Section):
+    """How the weights are fitted."""
+
+    max_epochs: PositiveInt = 5
+    """Passes over the training images, at most."""
+    batch_size: PositiveInt = 32
+    """Images per step."""
+    optimizer: Annotated[Sgd | Adam, Field(discriminator="name")] = Adam(name="adam")
+    """The optimizer and its settings."""
+    early_stopping: EarlyStopping | None = None
+    """When to stop; null trains `max_epochs` epochs and keeps the last weights."""
+
+
+class ImportanceConfig(Section):
+    """How the importance of nodes is measured (thesis section 3.2)."""
+
+    scorer: Literal["reference"] = "reference"
+    """How losses are computed: `reference` recomputes all that follows the node's layer."""
+    split: Literal["validation", "train"] = "validation"
+    """The split on which losses are measured."""
+    low: float = -1e-5
+    """Below it a node is important; from it upwards it may be removed."""
+    high: float = 1e-5
+    """Above it a node makes the network worse; between low and high it is a zero node."""
+    layers: LayerNames | None = None
+    """Layers whose nodes are measured; null: all hidden ones."""
+    batch_size: PositiveInt = 256
+    """Images per step of scoring; every step has exactly this shape, the last is padded."""
+    memory_budget_gib: Annotated[float, Field(gt=0.0)] = 4.0
+    """Activations kept for a layer, at most; above it they are recomputed step by step."""
+
+    @model_validator(mode="after")
+    def _thresholds_are_ordered(self) -> ImportanceConfig:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low}) must not exceed high ({self.high})")
+        return self
+
+
+class PruningConfig(Section):
+    """How nodes are removed (thesis section 3.3)."""
+
+    strategy: Literal["greedy", "exhaustive"] = "greedy"
+    """`greedy` removes the first removable node (Algorithm 9), `exhaustive` the most removable
+    one of the layer (Algorithm 8)."""
+    layers: LayerNames | None = None
+    """Layers to prune; null: all hidden ones. Work goes from the last to the first."""
+    ignore_below: float | None = -5e-5
+    """Greedy: a node with an importance at or below it is not looked at again in its layer;
+    null looks at every node again after every removal."""
+    commit_every_s: Annotated[float, Field(ge=0.0)] = Field(default=1.0, json_schema_extra=COSMETIC)
+    """Seconds between two publications of the ledger, at most, while scores arrive."""
+
+
+class EvaluationConfig(Section):
+    """What is measured before and after pruning."""
+
+    batch_size: PositiveInt = 256
+    """Images per step; every step has exactly this shape, the last is padded."""
+    every_removals: PositiveInt = Field(default=10, json_schema_extra=COSMETIC)
+    """Loss and accuracy of all splits are measured after every so many removals."""
+
+
+class RuntimeConfig(Section):
+    """What can change the last bits of a result without changing its meaning."""
+
+    threads: PositiveInt | None = Field(default=None, json_schema_extra=COSMETIC)
+    """Threads of one operation; null takes the processor's at the first start. The run folder
+    remembers the number, and a resumed run uses it again."""

@@ -1,0 +1,82 @@
+"""The whole configuration of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, model_validator
+
+from kvasir_prune.config.base import COSMETIC, Section
+from kvasir_prune.config.data import DataConfig
+from kvasir_prune.config.method import (
+    EvaluationConfig,
+    ImportanceConfig,
+    PruningConfig,
+    RuntimeConfig,
+    TrainingConfig,
+)
+from kvasir_prune.config.model import ModelConfig
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+
+
+class RunConfig(Section):
+    """One run: data -> training -> importance -> pruning -> evaluation -> report."""
+
+    name: Annotated[str, Field(pattern=_NAME.pattern, max_length=100, json_schema_extra=COSMETIC)]
+    """Name of the run; its folder is checkpoints/NAME unless --run-dir says otherwise."""
+    description: Annotated[str, Field(json_schema_extra=COSMETIC)] = ""
+    """What the run is for, in the user's words; printed in the report."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the split, the initial weights and the order of the training images."""
+    data: DataConfig
+    """Where the images come from and how they are split."""
+    model: ModelConfig
+    """The network."""
+    training: TrainingConfig = TrainingConfig()
+    """How it is trained."""
+    importance: ImportanceConfig = ImportanceConfig()
+    """How the importance of its nodes is measured."""
+    pruning: PruningConfig = PruningConfig()
+    """How nodes are removed."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """What is measured before and after."""
+    runtime: RuntimeConfig = RuntimeConfig()
+    """Threads."""
+
+    @model_validator(mode="after")
+    def _ignored_nodes_are_important(self) -> RunConfig:
+        low, ignore = self.importance.low, self.pruning.ignore_below
+        if ignore is not None and ignore >= low:
+            raise ValueError(
+                f"pruning.ignore_below ({ignore}) must lie below importance.low ({low})"
+            )
+        return self
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """Return what can change a result, flat: YAML path -> value; cosmetic keys are left out."""
+    flat: dict[str, Any] = {}
+    _flatten(config, "", flat)
+    return flat
+
+
+def digest(config: RunConfig) -> str:
+    """Return the SHA-256 of `identity`, 64 hexadecimal digits."""
+    text = json.dumps(identity(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _flatten(section: BaseModel, prefix: str, into: dict[str, Any]) -> None:
+    for key, field in type(section).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("cosmetic"):
+            continue
+        value = getattr(section, key)
+        if isinstance(value, BaseModel):
+            _flatten(value, f"{prefix}{key}.", into)
+        else:
+            into[f"{prefix}{key}"] = value

@@ -1,0 +1,168 @@
+"""Decoded, resized images in one memory-mapped array, built once and published whole.
+
+    images.npy   (n, height, width, channels) uint8, RGB or grey
+    images.csv   row, path, sha256, class, given, group, conversions, fault
+
+The table is published last: a folder without it holds nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir_prune.data.decode import resize
+from kvasir_prune.data.layout import ImageRecord
+from kvasir_prune.data.source import Source, SourceImage
+from kvasir_prune.errors import DataError
+from kvasir_prune.progress import Progress
+from kvasir_prune.publish import publish_text, publishing, sweep_partials
+
+IMAGES, TABLE = "images.npy", "images.csv"
+COLUMNS = ("row", "path", "sha256", "class", "given", "group", "conversions", "fault")
+
+
+@dataclass(frozen=True)
+class CachedImage:
+    """One line of the table; `row` is its place in the array, None for a skipped file."""
+
+    row: int | None
+    record: ImageRecord
+    sha256: str
+    conversions: tuple[str, ...]
+    fault: str | None
+
+
+@dataclass(frozen=True)
+class ImageCache:
+    """The array, memory-mapped for reading, and its table sorted by path."""
+
+    images: NDArray[np.uint8]
+    table: tuple[CachedImage, ...]
+
+
+def build_cache(
+    folder: Path,
+    source: Source,
+    records: Sequence[ImageRecord],
+    *,
+    side_px: int | None,
+    skip_bad: bool,
+    progress: Progress,
+) -> None:
+    """Decode, resize and keep the images of `records`.
+
+    Args:
+        folder: existing folder of the cache.
+        source: where the images are.
+        records: which of them, sorted by path.
+        side_px: side of the square results; None keeps the images' own size.
+        skip_bad: leave out and record files that cannot be decoded, instead of failing.
+        progress: told about every image.
+
+    Raises:
+        DataError: bad images (all listed) and not `skip_bad`, or sizes differ and no `side_px`.
+    """
+    sweep_partials(folder)
+    row_of = {record.path: row for row, record in enumerate(records)}
+    found: dict[str, CachedImage] = {}
+    with publishing(folder / IMAGES) as target:
+        array: NDArray[np.uint8] | None = None
+        with progress.task("Reading images", len(records)) as task:
+            for image in source.images(tuple(row_of)):
+                row, pixels = row_of[image.path], _resized(image, side_px)
+                if pixels is not None:
+                    array = _open(target, len(records), pixels) if array is None else array
+                    _check_size(array, pixels, image.path)
+                    array[row] = pixels
+                found[image.path] = _line(image, records[row], row)
+                task.advance()
+        table = [found[record.path] for record in records]
+        _report_bad(table, skip_bad)
+        if array is None:
+            raise DataError("No image could be read.", where=folder)
+        array.flush()  # type: ignore[attr-defined]
+        del array
+    publish_text(folder / TABLE, _to_csv(table))
+
+
+def open_cache(folder: Path) -> ImageCache | None:
+    """Open a cache for reading; None where there is no complete one."""
+    if not (folder / TABLE).exists() or not (folder / IMAGES).exists():
+        return None
+    with (folder / TABLE).open(encoding="utf-8", newline="") as stream:
+        table = tuple(_from_csv(row) for row in csv.DictReader(stream))
+    try:
+        images = np.load(folder / IMAGES, mmap_mode="r")
+    except (ValueError, OSError, EOFError):
+        return None
+    return ImageCache(images, table) if len(images) == len(table) else None
+
+
+def _resized(image: SourceImage, side_px: int | None) -> NDArray[np.uint8] | None:
+    if image.pixels is None or side_px is None:
+        return image.pixels
+    return resize(image.pixels, side_px)
+
+
+def _open(target: Path, count: int, first: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    shape = (count, *first.shape)
+    return np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
+
+
+def _check_size(array: NDArray[np.uint8], pixels: NDArray[np.uint8], path: str) -> None:
+    if array.shape[1:] != pixels.shape:
+        raise DataError(
+            "The images are not all of one size.",
+            where=path,
+            got=f"{pixels.shape[1]}x{pixels.shape[0]}",
+            expected=f"{array.shape[2]}x{array.shape[1]}, as the first image",
+            fix="set model.input_side_px, and all are resized to it",
+        )
+
+
+def _line(image: SourceImage, record: ImageRecord, row: int) -> CachedImage:
+    place = None if image.pixels is None else row
+    return CachedImage(place, record, image.sha256, image.conversions, image.fault)
+
+
+def _report_bad(table: Collection[CachedImage], skip_bad: bool) -> None:
+    bad = [line for line in table if line.fault]
+    if bad and not skip_bad:
+        listing = "\n".join(f"  - {line.record.path}: {line.fault}" for line in bad)
+        count = "1 file is" if len(bad) == 1 else f"{len(bad)} files are"
+        raise DataError(
+            f"{count} no whole image:\n{listing}",
+            where="data.root",
+            fix="repair or delete them, or set data.on_bad_image: skip to leave them out",
+        )
+
+
+def _to_csv(table: Sequence[CachedImage]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for line in table:
+        record = line.record
+        row = "" if line.row is None else line.row
+        known = (record.label, record.given or "", record.group or "")
+        conversions = "; ".join(line.conversions)
+        writer.writerow((row, record.path, line.sha256, *known, conversions, line.fault or ""))
+    return text.getvalue()
+
+
+def _from_csv(row: dict[str, str]) -> CachedImage:
+    record = ImageRecord(row["path"], row["class"], row["given"] or None, row["group"] or None)
+    return CachedImage(
+        int(row["row"]) if row["row"] else None,
+        record,
+        row["sha256"],
+        tuple(row["conversions"].split("; ")) if row["conversions"] else (),
+        row["fault"] or None,
+    )

@@ -1,0 +1,165 @@
+"""A tree of files, wherever it lies: a folder, a .zip or a .tar.gz, read in storage order."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kvasir_prune.errors import DataError
+
+TAR_SUFFIXES = (".tar.gz", ".tgz", ".tar")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file: its path in the tree (POSIX, relative), its size in bytes, a cheap fingerprint."""
+
+    path: str
+    size: int
+    fingerprint: str
+
+
+class Tree(Protocol):
+    """What the loader needs to know of a tree of files."""
+
+    def members(self) -> tuple[tuple[Member, ...], tuple[str, ...]]:
+        """Return all files and all folders (also the empty ones) of the tree."""
+
+    def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield path and content of the wanted files, in the order that is fastest to read."""
+
+
+def open_tree(location: Path) -> Tree:
+    """Open a folder, a .zip or a .tar.gz.
+
+    Raises:
+        DataError: it does not exist, is of another kind, or is damaged.
+    """
+    if location.is_dir():
+        return _Folder(location)
+    if not location.exists():
+        raise DataError(
+            "There is no such file or folder of images.",
+            where="data.root",
+            got=location,
+            expected="a folder of class folders, or a .zip or .tar.gz of one",
+            fix="correct data.root; a relative path is looked up in the current folder and then "
+            "in the folder that the environment variable KVASIR_PRUNE_DATA names",
+        )
+    name = location.name.lower()
+    if name.endswith(".zip"):
+        return _Zip(location)
+    if name.endswith(TAR_SUFFIXES):
+        return _Tar(location)
+    raise DataError(
+        "This file is no archive of images.",
+        where="data.root",
+        got=location,
+        expected="a folder, a .zip or a .tar.gz",
+    )
+
+
+@dataclass(frozen=True)
+class _Folder:
+    location: Path
+
+    def members(self) -> tuple[tuple[Member, ...], tuple[str, ...]]:
+        files, folders = [], []
+        for path in self.location.rglob("*"):
+            name = path.relative_to(self.location).as_posix()
+            if path.is_dir():
+                folders.append(name)
+            elif path.is_file():
+                facts = path.stat()
+                files.append(Member(name, facts.st_size, str(facts.st_mtime_ns)))
+        return tuple(files), tuple(folders)
+
+    def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        for path in paths:
+            yield path, (self.location / path).read_bytes()
+
+
+@dataclass(frozen=True)
+class _Zip:
+    location: Path
+
+    def members(self) -> tuple[tuple[Member, ...], tuple[str, ...]]:
+        with self._opened() as archive:
+            infos = archive.infolist()
+        files = [Member(i.filename, i.file_size, str(i.CRC)) for i in infos if not i.is_dir()]
+        return tuple(files), _folders([i.filename for i in infos])
+
+    def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        wanted = set(paths)
+        with self._opened() as archive:
+            for info in archive.infolist():
+                if info.filename in wanted:
+                    yield info.filename, self._content(archive, info)
+
+    def _content(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+        try:
+            return archive.read(info)
+        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError) as error:
+            raise _damaged(self.location, f"{info.filename}: {error}") from None
+
+    def _opened(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.location)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise _damaged(self.location, error) from None
+
+
+@dataclass(frozen=True)
+class _Tar:
+    location: Path
+
+    def members(self) -> tuple[tuple[Member, ...], tuple[str, ...]]:
+        files, names = [], []
+        for info, _ in self._walk():
+            names.append(info.name + ("/" if info.isdir() else ""))
+            if info.isfile():
+                files.append(Member(_plain(info.name), info.size, str(info.mtime)))
+        return tuple(files), _folders([_plain(name) for name in names])
+
+    def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        wanted = set(paths)
+        for info, archive in self._walk():
+            if info.isfile() and _plain(info.name) in wanted:
+                stream = archive.extractfile(info)
+                yield _plain(info.name), stream.read() if stream else b""
+
+    def _walk(self) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+        try:
+            with tarfile.open(self.location) as archive:
+                for info in archive:
+                    yield info, archive
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise _damaged(self.location, error) from None
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("./")
+
+
+def _folders(names: list[str]) -> tuple[str, ...]:
+    """Return every folder that is named or implied by the names of an archive's entries."""
+    folders: set[str] = set()
+    for name in names:
+        parts = name.rstrip("/").split("/")
+        depth = len(parts) if name.endswith("/") else len(parts) - 1
+        folders.update("/".join(parts[:count]) for count in range(1, depth + 1))
+    return tuple(sorted(folders - {"", "."}))
+
+
+def _damaged(location: Path, error: object) -> DataError:
+    return DataError(
+        "The archive cannot be read to its end.",
+        where=location,
+        got=error,
+        expected="a whole archive",
+        fix="download or copy it again",
+    )

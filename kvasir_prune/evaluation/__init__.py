@@ -1,0 +1,1 @@
+"""What a network does on a split, before and after pruning, and what it costs."""

@@ -1,0 +1,62 @@
+"""What the networks before and after pruning say of every image, kept; read without Keras.
+
+Layout of `evaluation.h5`::
+
+    /{split}/labels  (n,) int64
+    /{split}/before  (n, classes) float32 logits
+    /{split}/after   (n, classes) float32 logits
+
+Images stand in the order of `split.csv`, split by split. Attribute `classes`: JSON list of names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir_prune.ledger.tables import open_for_reading
+from kvasir_prune.publish import publishing
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SplitLogits:
+    """One split: labels (n,) int64, logits before and after pruning (n, classes) float32."""
+
+    labels: NDArray[np.int64]
+    before: NDArray[np.float32]
+    after: NDArray[np.float32]
+
+
+def write(path: Path, classes: tuple[str, ...], splits: Mapping[str, SplitLogits]) -> None:
+    """Publish the logits of all splits."""
+    with publishing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["schema_version"] = SCHEMA_VERSION
+        file.attrs["classes"] = json.dumps(classes)
+        for name, split in splits.items():
+            group = file.create_group(name)
+            group.create_dataset("labels", data=split.labels)
+            group.create_dataset("before", data=split.before)
+            group.create_dataset("after", data=split.after)
+
+
+def read(path: Path) -> tuple[tuple[str, ...], dict[str, SplitLogits]]:
+    """Read class names and the logits of all splits.
+
+    Raises:
+        LedgerError: the file is damaged.
+    """
+    with open_for_reading(path) as file:
+        classes = tuple(json.loads(file.attrs["classes"]))
+        splits = {
+            name: SplitLogits(group["labels"][()], group["before"][()], group["after"][()])
+            for name, group in file.items()
+        }
+    return classes, splits

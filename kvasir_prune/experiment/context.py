@@ -1,0 +1,141 @@
+"""What the stages of one run share: configuration, folder, record, and what is loaded on demand."""
+
+from __future__ import annotations
+
+import datetime
+from functools import cached_property
+from typing import Any
+
+from kvasir_prune import backend
+from kvasir_prune.config import RunConfig, digest, dump, identity
+from kvasir_prune.data import Dataset, prepare
+from kvasir_prune.errors import ModelError
+from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.experiment.identity import check
+from kvasir_prune.importance.reference import ReferenceScorer
+from kvasir_prune.importance.scorer import Scorer
+from kvasir_prune.models import Chain, build, digest_of, read_chain, weights_of
+from kvasir_prune.progress import Progress
+from kvasir_prune.publish import publish_text
+
+
+class Run:
+    """One run under way; its folder is created and owned by the caller.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        progress: where it tells how far it is.
+        command: how it was called, for the record.
+
+    Raises:
+        RunFolderError: the folder belongs to another configuration or to other versions.
+    """
+
+    def __init__(
+        self, config: RunConfig, folder: RunFolder, progress: Progress, command: str
+    ) -> None:
+        self.config = config
+        self.folder = folder
+        self.progress = progress
+        stored = folder.read_record()
+        versions = backend.versions()
+        if stored is None:
+            self.record = self._first_record(command, versions)
+        else:
+            check(stored["identity"], identity(config), where=folder.path, kind="configuration")
+            check(stored["versions"], versions, where=folder.path, kind="set of versions")
+            self.record = stored
+        publish_text(folder.config, dump(config))
+        backend.configure(config.seed, int(self.record["threads"]))
+
+    def _first_record(self, command: str, versions: dict[str, str]) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "command": command,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "threads": self.config.runtime.threads or backend.available_threads(),
+            "identity": identity(self.config),
+            "versions": versions,
+            "digests": {"config": digest(self.config)},
+        }
+        self.folder.write_record(record)
+        return record
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digests of configuration, split and weights, as far as they exist."""
+        return dict(self.record["digests"])
+
+    def pin(self, kind: str, value: str) -> None:
+        """Record a digest the first time; refuse another value later.
+
+        Raises:
+            RunFolderError: the run was started with another one.
+        """
+        known = self.record["digests"]
+        if kind not in known:
+            self.record = {**self.record, "digests": {**known, kind: value}}
+            self.folder.write_record(self.record)
+        check({kind: known.get(kind, value)}, {kind: value}, where=self.folder.path, kind=kind)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images, labels and splits; prepared on first use."""
+        dataset = prepare(
+            self.config.data,
+            side_px=self.config.model.input_side_px,
+            seed=self.config.seed,
+            run_folder=self.folder.path,
+            progress=self.progress,
+        )
+        self.pin("split", dataset.digest)
+        return dataset
+
+    def new_model(self) -> Any:
+        """Build the configured network with its initial weights."""
+        shape, classes = self.dataset.image_shape, len(self.dataset.classes)
+        return build(self.config.model, shape, classes, seed=self.config.seed)
+
+    @cached_property
+    def chain(self) -> Chain:
+        """The trained network, read from the folder.
+
+        Raises:
+            ModelError: the file is damaged.
+            RunFolderError: its weights are not those that this run trained.
+        """
+        chain = read_chain(load_model(self.folder.model))
+        self.pin("weights", digest_of(weights_of(chain)))
+        return chain
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The configured scorer on the configured split."""
+        settings = self.config.importance
+        return ReferenceScorer(
+            self.chain,
+            self.dataset.images,
+            self.dataset.rows[settings.split],
+            self.dataset.labels_of(settings.split),
+            batch_size=settings.batch_size,
+            memory_budget_gib=settings.memory_budget_gib,
+        )
+
+
+def load_model(path: Any) -> Any:
+    """Load a Keras model file.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:
+        raise ModelError(
+            "The model file cannot be read.",
+            where=path,
+            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            fix="restore the file from a copy, or start again in a new run folder",
+        ) from None

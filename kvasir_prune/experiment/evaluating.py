@@ -1,0 +1,107 @@
+"""The evaluation stage: logits before and after, cost, and the evolution in between."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from kvasir_prune.errors import ModelError
+from kvasir_prune.evaluation import store
+from kvasir_prune.evaluation.cost import cost_of
+from kvasir_prune.evaluation.evolution import measure_point, points
+from kvasir_prune.evaluation.metrics import loss_accuracy
+from kvasir_prune.evaluation.predict import predict
+from kvasir_prune.experiment.context import Run, load_model
+from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.models import read_chain, weights_of
+from kvasir_prune.models.section import Section
+from kvasir_prune.publish import publish_text
+from kvasir_prune.types import SPLITS
+
+AGREEMENT = 1e-4
+"""Largest relative difference between the ledger's last loss and the cut network's own."""
+
+
+def evaluate(run: Run) -> None:
+    """Publish `cost.json`, the evolution in `pruning.h5`, and last `evaluation.h5`."""
+    if run.folder.evaluation.exists():
+        return
+    ledger = HDF5Ledger(run.folder.ledger)
+    pruned = load_model(run.folder.pruned)
+    _write_cost(run, pruned)
+    _write_evolution(run, ledger)
+    _write_logits(run, pruned, ledger)
+
+
+def _write_cost(run: Run, pruned: Any) -> None:
+    models = {"before": (run.chain.model, run.folder.model), "after": (pruned, run.folder.pruned)}
+    costs = {
+        name: {**asdict(cost_of(model)), "file_bytes": path.stat().st_size}
+        for name, (model, path) in models.items()
+    }
+    publish_text(run.folder.cost, json.dumps(costs, indent=2) + "\n")
+
+
+def _write_evolution(run: Run, ledger: HDF5Ledger) -> None:
+    settings, dataset = run.config.evaluation, run.dataset
+    known = {int(row["removed"]) for row in ledger.evolution}
+    missing = [p for p in points(ledger, settings.every_removals) if p.removed not in known]
+    network = Section(run.chain)
+    images = sum(map(len, dataset.rows.values()))
+    with run.progress.task("Evolution of the loss", images * len(missing)) as task:
+        for point in missing:
+            measured = measure_point(
+                network,
+                run.chain,
+                dataset,
+                ledger,
+                point,
+                batch_size=settings.batch_size,
+                task=task,
+            )
+            ledger.record_evolution(
+                (point.removed, point.layer, name, value.loss, value.accuracy)
+                for name, value in measured
+            )
+
+
+def _write_logits(run: Run, pruned: Any, ledger: HDF5Ledger) -> None:
+    dataset, batch_size = run.dataset, run.config.evaluation.batch_size
+    images = sum(map(len, dataset.rows.values()))
+    logits: dict[str, dict[str, Any]] = {name: {} for name in SPLITS}
+    with run.progress.task("Logits before and after", 2 * images) as task:
+        for moment, chain in (("before", run.chain), ("after", read_chain(pruned))):
+            network, weights = Section(chain), weights_of(chain)
+            for name in SPLITS:
+                logits[name][moment] = predict(
+                    network,
+                    weights,
+                    dataset.images,
+                    dataset.rows[name],
+                    batch_size=batch_size,
+                    task=task,
+                )
+    splits = {
+        name: store.SplitLogits(dataset.labels_of(name), both["before"], both["after"])
+        for name, both in logits.items()
+    }
+    _check_agreement(run, splits, ledger)
+    store.write(run.folder.evaluation, dataset.classes, splits)
+
+
+def _check_agreement(run: Run, splits: dict[str, store.SplitLogits], ledger: HDF5Ledger) -> None:
+    """Refuse a cut network that does not do what the ledger says it does."""
+    scored = splits[run.config.importance.split]
+    own = loss_accuracy(scored.after, scored.labels).loss
+    recorded = ledger.state.current.loss
+    if not np.isclose(own, recorded, rtol=AGREEMENT, atol=AGREEMENT):
+        raise ModelError(
+            "The pruned network does not have the loss that the ledger recorded.",
+            where=run.folder.pruned,
+            got=own,
+            expected=recorded,
+            fix="delete the file, and it is cut again from the ledger",
+        )

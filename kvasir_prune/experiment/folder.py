@@ -1,0 +1,190 @@
+"""The run folder: its files, its one owner, and the refusal of what does not belong to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kvasir_prune.errors import RunFolderError
+from kvasir_prune.publish import publish_text, sweep_partials
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One folder for one run.
+
+    Attributes:
+        path: the folder; `create` makes it.
+    """
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """What the run is: configuration, versions, digests (JSON)."""
+        return self.path / "run.json"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration (YAML)."""
+        return self.path / "config.yaml"
+
+    @property
+    def data(self) -> Path:
+        """Facts about the images, for the report (JSON)."""
+        return self.path / "data.json"
+
+    @property
+    def split(self) -> Path:
+        """Which image is in which split (CSV)."""
+        return self.path / "split.csv"
+
+    @property
+    def training(self) -> Path:
+        """Folder of the training's checkpoints, history and TensorBoard events."""
+        return self.path / "training"
+
+    @property
+    def history(self) -> Path:
+        """The training history (CSV)."""
+        return self.training / "history.csv"
+
+    @property
+    def model(self) -> Path:
+        """The trained network before pruning."""
+        return self.path / "model.keras"
+
+    @property
+    def importance(self) -> Path:
+        """Node importances (HDF5)."""
+        return self.path / "importance.h5"
+
+    @property
+    def ledger(self) -> Path:
+        """The pruning ledger (HDF5)."""
+        return self.path / "pruning.h5"
+
+    @property
+    def pruned(self) -> Path:
+        """The network without the removed nodes."""
+        return self.path / "pruned.keras"
+
+    @property
+    def evaluation(self) -> Path:
+        """Logits of every image before and after (HDF5)."""
+        return self.path / "evaluation.h5"
+
+    @property
+    def cost(self) -> Path:
+        """Parameters, FLOPs and bytes before and after (JSON)."""
+        return self.path / "cost.json"
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report."""
+        return self.path / "report"
+
+    def create(self) -> None:
+        """Make the folder, or accept one that is empty or already a run's.
+
+        Raises:
+            RunFolderError: it cannot be made or written, or holds something else.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            foreign = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
+            if foreign and not self.record.exists():
+                raise RunFolderError(
+                    "The run folder holds other files and is no run.",
+                    where=self.path,
+                    got=", ".join(sorted(foreign)[:5]),
+                    expected="an empty or new folder, or one of an earlier run",
+                    fix="give another folder with --run-dir",
+                )
+            self._check_writable()
+        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+            raise RunFolderError(
+                "The run folder cannot be made or written.",
+                where=self.path,
+                got=error.strerror,
+                fix="give a folder of yours with --run-dir, or mend its permissions",
+            ) from None
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Own the folder for the time of a `with` block.
+
+        The operating system drops the lock of a process that dies, so none is ever stale.
+
+        Raises:
+            RunFolderError: another process owns it.
+        """
+        lock = FileLock(self.path / ".lock", timeout=0)
+        owner = self.path / ".owner.json"
+        try:
+            with lock:
+                sweep_partials(self.path)
+                facts = {"process": os.getpid(), "host": socket.gethostname()}
+                owner.write_text(json.dumps(facts), encoding="utf-8")
+                yield
+                owner.unlink(missing_ok=True)
+        except Timeout:
+            raise RunFolderError(
+                "Another process is working in this run folder.",
+                where=self.path,
+                got=_owner(owner),
+                fix="wait for it (`kvasir-prune status` shows how far it is), or give another "
+                "folder with --run-dir",
+            ) from None
+
+    def read_record(self) -> dict[str, Any] | None:
+        """Return the content of `run.json`; None where there is none.
+
+        Raises:
+            RunFolderError: it is damaged, or of another schema version.
+        """
+        if not self.record.exists():
+            return None
+        try:
+            record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+            version = record["schema_version"]
+        except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+            raise RunFolderError(
+                "The record of the run is damaged.", where=self.record, expected="JSON"
+            ) from None
+        if version != SCHEMA_VERSION:
+            raise RunFolderError(
+                "The run folder was written by another version of this package.",
+                where=self.record,
+                got=f"schema version {version}",
+                expected=f"schema version {SCHEMA_VERSION}",
+            )
+        return record
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Publish `run.json`."""
+        content = {"schema_version": SCHEMA_VERSION, **record}
+        publish_text(self.record, json.dumps(content, indent=2) + "\n")
+
+    def _check_writable(self) -> None:
+        probe = self.path / f".write-test.{os.getpid()}.partial"
+        probe.touch()
+        probe.unlink()
+
+
+def _owner(path: Path) -> str:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {facts['process']} on {facts['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "an unknown process"

@@ -1,0 +1,34 @@
+"""The refusal to go on with a run when anything that it is a function of has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kvasir_prune.errors import RunFolderError
+
+
+def check(stored: Mapping[str, Any], now: Mapping[str, Any], *, where: Path, kind: str) -> None:
+    """Refuse to go on if anything differs, naming each key with both values.
+
+    Args:
+        stored: what the run was started with.
+        now: what is asked for, or found.
+        where: named in the error.
+        kind: what is compared ("configuration", "set of package versions", ...).
+
+    Raises:
+        RunFolderError: with one line for each differing key; nothing has been touched.
+    """
+    keys = [key for key in {**stored, **now} if stored.get(key) != now.get(key)]
+    if keys:
+        listing = "\n".join(
+            f"  - {key}: the run has {stored.get(key)!r}, now it is {now.get(key)!r}"
+            for key in keys
+        )
+        raise RunFolderError(
+            f"The run folder belongs to another {kind}:\n{listing}",
+            where=where,
+            fix="give a new folder with --run-dir, or go back to the run's own values",
+        )

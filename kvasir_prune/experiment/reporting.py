@@ -1,0 +1,44 @@
+"""The report stage: which files of a run folder a report is made of, and where it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.report.publishing import write_report
+from kvasir_prune.report.record import Sources, build_record
+
+if TYPE_CHECKING:
+    from kvasir_prune.experiment.context import Run
+
+
+def report(folder: RunFolder) -> Path:
+    """Write the report of a run that is evaluated; needs neither Keras nor the images.
+
+    Returns:
+        Path of the HTML file.
+
+    Raises:
+        RunFolderError: a file of the run is missing.
+        LedgerError: one is damaged.
+    """
+    sources = Sources(
+        run=folder.record,
+        config=folder.config,
+        data=folder.data,
+        history=folder.history,
+        importance=folder.importance,
+        ledger=folder.ledger,
+        evaluation=folder.evaluation,
+        cost=folder.cost,
+    )
+    record = build_record(sources)
+    folder.report.mkdir(exist_ok=True)
+    return write_report(record, folder.report)
+
+
+def write_report_of(run: Run) -> None:
+    """Write the report of a run."""
+    with run.progress.task("Report", None):
+        report(run.folder)

@@ -1,0 +1,174 @@
+"""The stages of a run, in order; each does only what its files show to be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from kvasir_prune.experiment import evaluating, reporting
+from kvasir_prune.experiment.context import Run
+from kvasir_prune.experiment.tensorboard import EventLog
+from kvasir_prune.importance.measure import measure
+from kvasir_prune.importance.store import ImportanceStore
+from kvasir_prune.ledger import HDF5Ledger, State
+from kvasir_prune.models import cut
+from kvasir_prune.pruning import Exhaustive, Greedy, Strategy, prune
+from kvasir_prune.publish import publish_text, publishing
+from kvasir_prune.training.fit import train
+from kvasir_prune.training.history import to_csv
+from kvasir_prune.types import LayerSize
+
+
+class Stage(StrEnum):
+    """What a run goes through."""
+
+    DATA = "data"
+    TRAIN = "train"
+    IMPORTANCE = "importance"
+    PRUNE = "prune"
+    EVALUATE = "evaluate"
+    REPORT = "report"
+
+
+def run_stages(run: Run, until: Stage) -> None:
+    """Do every stage up to `until` that is not done yet."""
+    work: dict[Stage, Callable[[Run], None]] = {
+        Stage.DATA: prepare_data,
+        Stage.TRAIN: train_network,
+        Stage.IMPORTANCE: measure_importance,
+        Stage.PRUNE: prune_network,
+        Stage.EVALUATE: evaluating.evaluate,
+        Stage.REPORT: reporting.write_report_of,
+    }
+    for stage in Stage:
+        work[stage](run)
+        if stage == until:
+            return
+
+
+def prepare_data(run: Run) -> None:
+    """Read, decode, divide and cache the images."""
+    dataset = run.dataset
+    counts = ", ".join(f"{len(rows)} {name}" for name, rows in dataset.rows.items())
+    run.progress.note(f"Images: {counts}; {len(dataset.classes)} classes")
+
+
+def train_network(run: Run) -> None:
+    """Train the network and publish `model.keras`."""
+    folder = run.folder
+    if not folder.model.exists():
+        folder.training.mkdir(exist_ok=True)
+        model = run.new_model()
+        steps = train(
+            model,
+            run.dataset,
+            run.config.training,
+            folder.training,
+            seed=run.config.seed,
+            progress=run.progress,
+        )
+        with EventLog(folder.training / "tensorboard") as events:
+            for history in steps:
+                publish_text(folder.history, to_csv(history))
+                events.epochs(history)
+                if history:
+                    run.progress.note(_epoch_line(history[-1]))
+        _publish_model(model, folder.model)
+    _ = run.chain
+
+
+def measure_importance(run: Run) -> None:
+    """Measure every node's importance into `importance.h5`."""
+    settings, folder = run.config.importance, run.folder
+    if folder.importance.exists():
+        store = ImportanceStore(folder.importance)
+        if store.complete:
+            return
+    else:
+        store = ImportanceStore(
+            folder.importance,
+            layers=_layers(run, settings.layers),
+            baseline=run.scorer.evaluate({}),
+            low=settings.low,
+            high=settings.high,
+            identity=run.digests,
+        )
+    nodes = sum(layer.nodes for layer in store.layers)
+    with run.progress.task("Node importance", nodes) as task:
+        task.advance(len(store.measured))
+        steps = measure(run.scorer, store, commit_every_s=run.config.pruning.commit_every_s)
+        for fresh in steps:
+            task.advance(len(fresh), layer=store.layers[fresh[-1].layer].name)
+
+
+def prune_network(run: Run) -> None:
+    """Remove nodes, remember them in `pruning.h5`, and publish `pruned.keras`."""
+    ledger = _open_ledger(run)
+    if not ledger.state.finished:
+        _drive(run, ledger)
+    if not run.folder.pruned.exists():
+        _publish_model(cut(run.chain, ledger.state.removed_by_name()), run.folder.pruned)
+
+
+def _open_ledger(run: Run) -> HDF5Ledger:
+    path = run.folder.ledger
+    if path.exists():
+        return HDF5Ledger(path)
+    layers = tuple(reversed(_layers(run, run.config.pruning.layers)))
+    baseline = run.scorer.evaluate({})
+    ledger = HDF5Ledger(path, layers=layers, baseline=baseline, identity=run.digests)
+    ledger.commit()
+    return ledger
+
+
+def _drive(run: Run, ledger: HDF5Ledger) -> None:
+    settings = run.config.pruning
+    nodes = sum(layer.nodes for layer in ledger.layers)
+    with run.progress.task("Pruning", nodes) as task:
+        done = 0
+        steps = prune(_strategy(run), run.scorer, ledger, commit_every_s=settings.commit_every_s)
+        for state in steps:
+            now = _settled(state)
+            layer = "" if state.finished else state.layers[state.layer].name
+            facts = {"layer": layer, "removed": state.removals}
+            task.advance(now - done, **facts, loss=f"{state.current.loss:.5f}")
+            done = now
+
+
+def _settled(state: State) -> int:
+    """Count nodes that are not looked at again: of finished layers, removed or ignored ones."""
+    whole = sum(layer.nodes for layer in state.layers[: state.layer])
+    if state.finished:
+        return whole
+    return whole + len(state.removed[state.layer]) + len(state.ignored)
+
+
+def _strategy(run: Run) -> Strategy:
+    low = run.config.importance.low
+    if run.config.pruning.strategy == "exhaustive":
+        return Exhaustive(low)
+    return Greedy(low, run.config.pruning.ignore_below)
+
+
+def _layers(run: Run, names: list[str] | None) -> tuple[LayerSize, ...]:
+    """Return the named layers, or all hidden ones, first to last.
+
+    Raises:
+        ModelError: the network has no such layer.
+    """
+    wanted = None if names is None else {run.chain.find(name).name for name in names}
+    return tuple(h.size for h in run.chain.hidden if wanted is None or h.name in wanted)
+
+
+def _publish_model(model: Any, path: Any) -> None:
+    with publishing(path) as temporary:
+        model.save(temporary)
+
+
+def _epoch_line(epoch: Any) -> str:
+    return (
+        f"Epoch {epoch.epoch}: training loss {epoch.train_loss:.4f}, accuracy "
+        f"{epoch.train_accuracy:.4f}; validation loss {epoch.validation_loss:.4f}, "
+        f"accuracy {epoch.validation_accuracy:.4f}"
+    )

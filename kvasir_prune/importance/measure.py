@@ -1,0 +1,41 @@
+"""The importance of every hidden node of the unpruned network (thesis Algorithm 4), resumable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from kvasir_prune.importance.scorer import Scorer
+from kvasir_prune.importance.store import ImportanceStore, Measurement
+
+
+def measure(
+    scorer: Scorer, store: ImportanceStore, *, commit_every_s: float
+) -> Iterator[Sequence[Measurement]]:
+    """Score every node that the store does not hold yet, in the order of its layers.
+
+    Args:
+        scorer: measures.
+        store: remembers; published at the latest `commit_every_s` seconds after a measurement,
+            and whenever the loop is left.
+        commit_every_s: seconds.
+
+    Yields:
+        The new measurements.
+
+    Raises:
+        NumericalError: a loss is NaN or infinite; it is not recorded.
+    """
+    committed = time.monotonic()
+    try:
+        for number, layer in enumerate(store.layers):
+            missing = store.missing(number)
+            for start in range(0, len(missing), scorer.block_width):
+                block = missing[start : start + scorer.block_width]
+                scores = scorer.score(layer.name, {}, block)
+                yield store.record(number, scores)
+                if time.monotonic() - committed >= commit_every_s:
+                    store.commit()
+                    committed = time.monotonic()
+    finally:
+        store.commit()

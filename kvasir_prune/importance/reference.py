@@ -1,0 +1,141 @@
+"""The reference scorer: literal and obviously right, the oracle of every faster one.
+
+For a node, everything behind its layer is computed anew with the node's output set to zero. What
+lies before cannot change and is computed once per layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir_prune.evaluation.metrics import loss_accuracy
+from kvasir_prune.importance.scorer import Nodes, finite
+from kvasir_prune.models.chain import Chain, Hidden
+from kvasir_prune.models.forward import Weights, mask, weights_of
+from kvasir_prune.models.section import Section, batches
+from kvasir_prune.types import LossAccuracy, Scored
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What scoring one layer needs, as long as no other layer loses a node."""
+
+    hidden: Hidden
+    elsewhere: Mapping[str, frozenset[int]]
+    prefix: Section
+    prefix_weights: Any
+    suffix: Section
+    suffix_weights: Any
+    inputs: NDArray[np.float32] | None
+
+
+class ReferenceScorer:
+    """Scores one node at a time.
+
+    Args:
+        chain: the network.
+        images: (n, height, width, channels) uint8, may be a memory map.
+        rows: which of the images are the scoring set.
+        labels: (len(rows),) int64.
+        batch_size: images per step, a fixed shape.
+        memory_budget_gib: activations before the next linear layer are kept up to this size and
+            recomputed step by step above it; the losses have the same bits either way.
+    """
+
+    block_width = 1
+
+    def __init__(
+        self,
+        chain: Chain,
+        images: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        labels: NDArray[np.int64],
+        *,
+        batch_size: int,
+        memory_budget_gib: float,
+    ) -> None:
+        self._chain = chain
+        self._weights = weights_of(chain)
+        self._images = images
+        self._rows = rows
+        self._labels = labels
+        self._batch_size = batch_size
+        self._budget_bytes = memory_budget_gib * 2**30
+        self._whole = Section(chain)
+        self._prepared: _Prepared | None = None
+
+    def evaluate(self, removed: Nodes) -> LossAccuracy:
+        """Return loss and accuracy of the network without the removed nodes."""
+        weights = self._whole.load(mask(self._chain, self._weights, removed))
+        logits = np.concatenate(list(self._whole.apply(weights, self._image_steps())))
+        return finite(loss_accuracy(logits, self._labels), where="the whole network")
+
+    def score(self, layer: str, removed: Nodes, nodes: Sequence[int]) -> tuple[Scored, ...]:
+        """Return loss and accuracy without the removed nodes and one candidate, for each."""
+        prepared = self._prepare(layer, removed)
+        gone = set(removed.get(layer, ()))
+        return tuple(self._score(prepared, gone, node) for node in nodes)
+
+    def _score(self, prepared: _Prepared, gone: set[int], node: int) -> Scored:
+        hidden = prepared.hidden
+        gate = np.ones(hidden.nodes, np.float32)
+        gate[[*gone, node]] = 0.0
+        outputs = prepared.suffix.apply(
+            prepared.suffix_weights, self._steps(prepared), np.tile(gate, hidden.positions)
+        )
+        value = loss_accuracy(np.concatenate(list(outputs)), self._labels)
+        finite(value, where=f"node {node} of layer {hidden.name}")
+        return Scored(node, value.loss, value.accuracy)
+
+    def _prepare(self, layer: str, removed: Nodes) -> _Prepared:
+        elsewhere = {name: frozenset(nodes) for name, nodes in removed.items() if name != layer}
+        last = self._prepared
+        if last is not None and (last.hidden.name, last.elsewhere) == (layer, elsewhere):
+            return last
+        self._prepared = None
+        hidden = self._chain.find(layer)
+        weights: Weights = mask(self._chain, self._weights, elsewhere)
+        prefix = Section(self._chain, 0, hidden.consumer)
+        suffix = Section(self._chain, hidden.consumer)
+        prefix_weights = prefix.load(weights)
+        self._prepared = _Prepared(
+            hidden,
+            elsewhere,
+            prefix,
+            prefix_weights,
+            suffix,
+            suffix.load(weights),
+            self._cached(prefix, prefix_weights),
+        )
+        return self._prepared
+
+    def _cached(self, prefix: Section, weights: Any) -> NDArray[np.float32] | None:
+        """Run the prefix over all images; None where its output is larger than the budget."""
+        cache: NDArray[np.float32] | None = None
+        filled = 0
+        for part in prefix.apply(weights, self._image_steps()):
+            if cache is None:
+                shape = (len(self._rows), *part.shape[1:])
+                if math.prod(shape) * part.itemsize > self._budget_bytes:
+                    return None
+                cache = np.empty(shape, np.float32)
+            cache[filled : filled + len(part)] = part
+            filled += len(part)
+        return cache
+
+    def _steps(self, prepared: _Prepared) -> Iterator[tuple[NDArray[Any], int]]:
+        """Give the input of the suffix, kept or recomputed, in steps of the fixed shape."""
+        if prepared.inputs is not None:
+            yield from batches(prepared.inputs, np.arange(len(self._rows)), self._batch_size)
+            return
+        for part in prepared.prefix.apply(prepared.prefix_weights, self._image_steps()):
+            yield from batches(part, np.arange(len(part)), self._batch_size)
+
+    def _image_steps(self) -> Iterator[tuple[NDArray[Any], int]]:
+        return batches(self._images, self._rows, self._batch_size)

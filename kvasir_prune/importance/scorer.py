@@ -1,0 +1,50 @@
+"""The seam between what wants to know a node's loss and what computes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from kvasir_prune.errors import NumericalError
+from kvasir_prune.types import LossAccuracy, Scored
+
+Nodes = Mapping[str, Collection[int]]
+
+
+class Scorer(Protocol):
+    """Measures networks without some of their nodes, on one set of images.
+
+    Attributes:
+        block_width: how many candidates one call of `score` takes best.
+    """
+
+    block_width: int
+
+    def evaluate(self, removed: Nodes) -> LossAccuracy:
+        """Return loss and accuracy of the network without the removed nodes."""
+
+    def score(self, layer: str, removed: Nodes, nodes: Sequence[int]) -> tuple[Scored, ...]:
+        """Return loss and accuracy without the removed nodes and one candidate, for each.
+
+        Args:
+            layer: name of the candidates' layer.
+            removed: layer name -> nodes that are removed already.
+            nodes: the candidates; the answers come in this order.
+
+        Raises:
+            NumericalError: a loss is NaN or infinite.
+        """
+
+
+def finite(value: LossAccuracy, *, where: str) -> LossAccuracy:
+    """Return the value if its loss is a number, else raise `NumericalError`."""
+    if math.isfinite(value.loss):
+        return value
+    raise NumericalError(
+        "A loss is not a finite number.",
+        where=where,
+        got=value.loss,
+        fix="the network is not usable as it is: check the training history (a lower "
+        "training.optimizer.learning_rate usually helps) and the weights",
+    )

@@ -1,0 +1,213 @@
+"""A Keras model read as a chain: who produces a channel, who consumes it, what lies between.
+
+Scorer and surgery ask only these questions, so that the chain can grow into a graph one day
+without either being rewritten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import keras
+
+from kvasir_prune.errors import ModelError
+from kvasir_prune.types import LayerSize
+
+LINEAR = (keras.layers.Dense, keras.layers.Conv2D)
+PER_CHANNEL = (
+    keras.layers.BatchNormalization,
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.MaxPooling2D,
+    keras.layers.AveragePooling2D,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.ELU,
+    keras.layers.Rescaling,
+    keras.layers.ZeroPadding2D,
+)
+MIXING_ACTIVATIONS = {"softmax", "log_softmax", "glu", "sparsemax"}
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """One prunable layer of a chain.
+
+    Attributes:
+        name: its name in the Keras model.
+        nodes: units of a Dense layer, filters of a Conv2D layer.
+        producer: its position in `Chain.layers`.
+        consumer: position of the next linear layer, which reads its channels.
+        positions: how many inputs of the consumer each channel has: the spatial positions that a
+            Flatten in between lays side by side (channel fastest), otherwise 1.
+    """
+
+    name: str
+    nodes: int
+    producer: int
+    consumer: int
+    positions: int
+
+    @property
+    def size(self) -> LayerSize:
+        """Name and number of nodes, without the place in the chain."""
+        return LayerSize(self.name, self.nodes)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A network whose layers form one path from images to logits.
+
+    Attributes:
+        model: the Keras model.
+        layers: its layers in order, input layers left out; the last one gives logits, so that a
+            final softmax, as a layer or as an activation, is not among them.
+        hidden: the prunable layers, first to last; the output layer is none of them.
+    """
+
+    model: keras.Model
+    layers: tuple[keras.layers.Layer, ...]
+    hidden: tuple[Hidden, ...]
+
+    def find(self, name: str) -> Hidden:
+        """Return the prunable layer of that name.
+
+        Raises:
+            ModelError: there is none.
+        """
+        for layer in self.hidden:
+            if layer.name == name:
+                return layer
+        raise ModelError(
+            f'The network has no prunable layer "{name}".',
+            where="importance.layers / pruning.layers",
+            got=name,
+            expected=", ".join(layer.name for layer in self.hidden),
+        )
+
+
+def read_chain(model: keras.Model) -> Chain:
+    """Read a built model as a chain.
+
+    Args:
+        model: Sequential, or Functional whose layers form one path.
+
+    Raises:
+        ModelError: naming the layer that branches, mixes channels, or is of an unknown kind.
+    """
+    layers = [layer for layer in _path(model) if not isinstance(layer, keras.layers.InputLayer)]
+    linear = [place for place, layer in enumerate(layers) if type(layer) in LINEAR]
+    if not linear:
+        raise ModelError("The network has no Dense or Conv2D layer.", where=model.name)
+    for layer in layers[linear[0] :]:
+        _check_layer(layer, is_output=layer is layers[linear[-1]])
+    _check_after_output(layers[linear[-1] + 1 :])
+    hidden = tuple(
+        _hidden(layers, producer, consumer)
+        for producer, consumer in pairwise(linear)
+    )
+    body = [*layers[: linear[-1]], _without_softmax(layers[linear[-1]])]
+    return Chain(model, tuple(body), hidden)
+
+
+def _path(model: keras.Model) -> list[keras.layers.Layer]:
+    if isinstance(model, keras.Sequential):
+        return list(model.layers)
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.InputLayer) and isinstance(layer.input, list):
+            raise ModelError(
+                f'The layer "{layer.name}" joins several branches; only chains can be pruned.',
+                where=model.name,
+                expected="every layer reads exactly the layer before it",
+            )
+    consumers: dict[str, int] = {}
+    for entry in model.get_config()["layers"]:
+        for source in _sources(entry["inbound_nodes"]):
+            consumers[source] = consumers.get(source, 0) + 1
+    for name, count in consumers.items():
+        if count > 1:
+            raise ModelError(
+                f'The output of the layer "{name}" is read by {count} layers; only chains can '
+                "be pruned.",
+                where=model.name,
+            )
+    return list(model.layers)
+
+
+def _sources(node: Any) -> list[str]:
+    """Return the names of the layers that a serialised inbound node reads."""
+    if isinstance(node, dict):
+        if "keras_history" in node:
+            return [str(node["keras_history"][0])]
+        return [name for value in node.values() for name in _sources(value)]
+    if isinstance(node, list | tuple):
+        return [name for value in node for name in _sources(value)]
+    return []
+
+
+def _check_layer(layer: keras.layers.Layer, *, is_output: bool) -> None:
+    activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    if isinstance(layer, keras.layers.Softmax) or type(layer) is keras.layers.Activation:
+        return _check_activation(layer, activation, allowed=True)
+    if type(layer) not in (*LINEAR, *PER_CHANNEL):
+        raise ModelError(
+            f'The layer "{layer.name}" is a {type(layer).__name__}, whose effect on single '
+            "channels is not known here.",
+            expected=", ".join(sorted(kind.__name__ for kind in (*LINEAR, *PER_CHANNEL))),
+        )
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        raise ModelError(f'The layer "{layer.name}" has channels first; channels last is needed.')
+    if getattr(layer, "groups", 1) != 1:
+        raise ModelError(f'The layer "{layer.name}" is a grouped convolution.', expected="groups=1")
+    if isinstance(layer, keras.layers.BatchNormalization) and layer.axis not in (-1, 3):
+        raise ModelError(f'The layer "{layer.name}" does not normalise the channel axis.')
+    return _check_activation(layer, activation, allowed=is_output)
+
+
+def _check_activation(layer: keras.layers.Layer, activation: str, *, allowed: bool) -> None:
+    if activation in MIXING_ACTIVATIONS and not allowed:
+        raise ModelError(
+            f'The layer "{layer.name}" has the activation {activation}, which mixes channels: '
+            "its nodes cannot be removed one by one."
+        )
+
+
+def _check_after_output(layers: list[keras.layers.Layer]) -> None:
+    for layer in layers:
+        activation = getattr(getattr(layer, "activation", None), "__name__", "")
+        if not isinstance(layer, keras.layers.Softmax) and activation not in ("softmax", "linear"):
+            raise ModelError(
+                f'The layer "{layer.name}" follows the output layer.',
+                expected="nothing but a softmax after the last Dense layer",
+            )
+
+
+def _hidden(layers: list[keras.layers.Layer], producer: int, consumer: int) -> Hidden:
+    layer, reader = layers[producer], layers[consumer]
+    for between in layers[producer + 1 : consumer]:
+        if isinstance(between, keras.layers.Softmax):
+            _check_activation(between, "softmax", allowed=False)
+        if type(between) is keras.layers.Activation:
+            _check_activation(between, between.activation.__name__, allowed=False)
+    kernel = layer.kernel.shape
+    inputs = int(reader.kernel.shape[-2])
+    return Hidden(layer.name, int(kernel[-1]), producer, consumer, inputs // int(kernel[-1]))
+
+
+def _without_softmax(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Return the output layer, or a twin without its softmax that is called with its weights."""
+    activation = layer.activation.__name__
+    if activation == "linear":
+        return layer
+    if activation != "softmax":
+        raise ModelError(
+            f'The output layer "{layer.name}" has the activation {activation}.',
+            expected="softmax or none",
+        )
+    twin = type(layer).from_config({**layer.get_config(), "activation": "linear"})
+    twin.build(layer.input.shape)
+    return twin

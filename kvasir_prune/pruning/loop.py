@@ -1,0 +1,51 @@
+"""The loop that drives a strategy: ask, score, decide, record, and say where it stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from kvasir_prune.importance.scorer import Scorer
+from kvasir_prune.ledger.contract import Ledger
+from kvasir_prune.ledger.state import State
+from kvasir_prune.pruning.strategy import Strategy
+from kvasir_prune.types import Scored
+
+
+def prune(
+    strategy: Strategy, scorer: Scorer, ledger: Ledger, *, commit_every_s: float
+) -> Iterator[State]:
+    """Prune until every layer is finished, going on wherever the ledger stands.
+
+    Args:
+        strategy: decides.
+        scorer: measures.
+        ledger: remembers; committed at the latest `commit_every_s` seconds after a record, and
+            whenever the loop is left, by an exception too.
+        commit_every_s: seconds, 0 commits every step.
+
+    Yields:
+        The state after every decision.
+
+    Raises:
+        NumericalError: a loss is NaN or infinite; nothing of that step is recorded.
+    """
+    committed = time.monotonic()
+    try:
+        while not ledger.state.finished:
+            state = ledger.state
+            entries = strategy.decide(state, _scores(strategy, scorer, state))
+            ledger.record(entries)
+            if time.monotonic() - committed >= commit_every_s:
+                ledger.commit()
+                committed = time.monotonic()
+            yield ledger.state
+    finally:
+        ledger.commit()
+
+
+def _scores(strategy: Strategy, scorer: Scorer, state: State) -> tuple[Scored, ...]:
+    candidates = strategy.next(state)[: scorer.block_width]
+    if not candidates:
+        return ()
+    return scorer.score(state.layers[state.layer].name, state.removed_by_name(), candidates)

@@ -1,0 +1,1 @@
+"""Ledger, importances and logits -> record -> figures -> HTML, Markdown, JSON; without Keras."""

@@ -1,0 +1,184 @@
+"""The report's other tables: evolution, training, cost, choice of nodes, images, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+from kvasir_prune.report import captions, notation
+from kvasir_prune.report.schema import EvolutionPoint, Measured, Record
+from kvasir_prune.report.tables import Column, Row, Table, columns, splits
+from kvasir_prune.types import SPLITS
+
+_TEST_FIRST = tuple(reversed(SPLITS))
+_SKIPPED_SHOWN = 20
+
+
+def evolution(record: Record) -> Table:
+    """Return loss and accuracy before pruning and as each layer was finished."""
+    names = [notation.split_name(name) for name in _TEST_FIRST]
+    return Table(
+        "evolution",
+        captions.of_table("evolution"),
+        (
+            *columns("Layer finished", "Removed"),
+            *columns("", *names, group="Loss")[1:],
+            *columns("", *names, group="Accuracy")[1:],
+        ),
+        tuple(_evolution_row(point) for point in layer_ends(record.evolution)),
+    )
+
+
+def layer_ends(evolution: Iterable[EvolutionPoint]) -> list[EvolutionPoint]:
+    """Return the last point of each layer, in the order of pruning."""
+    return [list(points)[-1] for _, points in groupby(evolution, key=lambda point: point.layer)]
+
+
+def _evolution_row(point: EvolutionPoint) -> Row:
+    measured: list[Measured] = [getattr(point, name) for name in _TEST_FIRST]
+    return (
+        "(before pruning)" if point.layer is None else notation.printable(point.layer),
+        notation.count(point.removed),
+        *(notation.loss(quantity.loss) for quantity in measured),
+        *(notation.percent(quantity.accuracy) for quantity in measured),
+    )
+
+
+def training(record: Record) -> Table:
+    """Return the training history, one row for each epoch; the best one says so."""
+    best = record.training.best_epoch
+    return Table(
+        "training",
+        captions.of_table("training"),
+        (
+            *columns("Epoch"),
+            *columns("", "training", "validation", group="Loss")[1:],
+            *columns("", "training", "validation", group="Accuracy")[1:],
+        ),
+        tuple(
+            (
+                f"{epoch.epoch} (kept)" if epoch.epoch == best else str(epoch.epoch),
+                notation.loss(epoch.train_loss),
+                notation.loss(epoch.validation_loss),
+                notation.percent(epoch.train_accuracy),
+                notation.percent(epoch.validation_accuracy),
+            )
+            for epoch in record.training.epochs
+        ),
+    )
+
+
+def cost(record: Record) -> Table:
+    """Return parameters, FLOPs and file size before and after pruning, exact."""
+    before, after = record.cost.before, record.cost.after
+    lines = (
+        ("Parameters", before.parameters, after.parameters),
+        ("FLOPs for one image", before.flops, after.flops),
+        ("Model file (bytes)", before.file_bytes, after.file_bytes),
+    )
+    return Table(
+        "cost",
+        captions.of_table("cost"),
+        columns("Cost", "before", "after", "change", "relative"),
+        tuple(_cost_row(*line) for line in lines),
+    )
+
+
+def _cost_row(name: str, before: int | None, after: int | None) -> Row:
+    missing = notation.NOT_MEASURED
+    if before is None or after is None:
+        change = relative = notation.DASH
+    else:
+        change, relative = notation.signed_count(after - before), notation.relative(before, after)
+    return (
+        name,
+        notation.count(before, missing),
+        notation.count(after, missing),
+        change,
+        relative,
+    )
+
+
+def pruning(record: Record) -> Table:
+    """Return how the nodes were chosen."""
+    choice = record.pruning
+    ignore = choice.ignore_below
+    return _pairs(
+        "pruning",
+        {
+            "Strategy": choice.strategy,
+            "Nodes judged on": f"{notation.split_name(choice.scoring_split)} images",
+            "Important below": notation.threshold(choice.low),
+            "Worse above": notation.threshold(choice.high),
+            "Left alone at or below": (
+                "no such limit" if ignore is None else notation.threshold(ignore)
+            ),
+            "Layers, in the order of pruning": notation.listing(choice.layers) or "none",
+            "Nodes removed": notation.count(choice.removed),
+            "Nodes left alone": notation.count(choice.ignored),
+            "Candidates evaluated": notation.count(choice.evaluations),
+        },
+    )
+
+
+def data(record: Record) -> Table:
+    """Return where the images came from and what was done to them."""
+    images = record.data
+    conversions = [f"{kind}: {notation.count(n)}" for kind, n in images.conversions.items()]
+    return _pairs(
+        "data",
+        {
+            "Source": images.source,
+            "Images": notation.count(images.images),
+            "In the sets": ", ".join(
+                f"{notation.split_name(name)} {notation.count(record.splits[name].images)}"
+                for name in splits(record)
+            ),
+            "Classes": notation.count(len(record.classes)),
+            "Size in the network": " \N{MULTIPLICATION SIGN} ".join(map(str, images.image_side_px))
+            + " px",
+            "Groups of images kept together": (
+                "not grouped" if images.groups is None else notation.count(images.groups)
+            ),
+            "Converted": ", ".join(conversions) or captions.note("no_conversions"),
+            "Skipped": _skipped(images.skipped),
+        },
+    )
+
+
+def _skipped(files: Sequence[str]) -> str:
+    if not files:
+        return captions.note("no_skipped")
+    more = len(files) - _SKIPPED_SHOWN
+    ending = f"; and {notation.count(more)} more, listed in report.json" if more > 0 else ""
+    return "; ".join(files[:_SKIPPED_SHOWN]) + ending
+
+
+def split_deviation(record: Record) -> Table:
+    """Return achieved minus intended share of each class in each split, in percentage points."""
+    deviation = record.data.split_deviation_percent
+    order = [SPLITS.index(name) for name in _TEST_FIRST]
+    known = [name for name in record.classes if name in deviation]
+    return Table(
+        "split_deviation",
+        captions.of_table("split_deviation"),
+        columns("Class", *(notation.split_name(name) for name in _TEST_FIRST)),
+        tuple(
+            (notation.printable(name), *(notation.points(deviation[name][i]) for i in order))
+            for name in known
+        ),
+    )
+
+
+def provenance(record: Record) -> Iterator[Table]:
+    """Yield the versions and the digests."""
+    yield _pairs("versions", record.provenance.versions)
+    yield _pairs("digests", record.provenance.digests)
+
+
+def _pairs(key: str, facts: Mapping[str, str]) -> Table:
+    heads = (Column("What", is_text=True), Column("Value", is_text=True))
+    rows = tuple(
+        (notation.printable(name), notation.printable(value)) for name, value in facts.items()
+    )
+    return Table(key, captions.of_table(key), heads, rows)

@@ -1,0 +1,168 @@
+"""From the files of a run folder to the record; the only place of this room that computes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir_prune.config import RunConfig, load_config
+from kvasir_prune.errors import RunFolderError
+from kvasir_prune.evaluation import store
+from kvasir_prune.evaluation.metrics import (
+    class_accuracies,
+    confusion_delta_percent,
+    confusion_matrix,
+    loss_accuracy,
+)
+from kvasir_prune.importance.store import ImportanceStore
+from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.report import schema
+from kvasir_prune.training.history import best_epoch, read_csv, stopped_early
+from kvasir_prune.types import SPLITS, Ignored
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files that a report is a function of; all lie in one run folder."""
+
+    run: Path
+    config: Path
+    data: Path
+    history: Path
+    importance: Path
+    ledger: Path
+    evaluation: Path
+    cost: Path
+
+
+def build_record(sources: Sources) -> schema.Record:
+    """Compute everything that a report says.
+
+    Raises:
+        RunFolderError: a file is missing.
+        LedgerError: a file is damaged.
+    """
+    _check_present(sources)
+    run = json.loads(sources.run.read_text(encoding="utf-8"))
+    config = load_config(sources.config)
+    ledger = HDF5Ledger(sources.ledger)
+    classes, logits = store.read(sources.evaluation)
+    data = json.loads(sources.data.read_text(encoding="utf-8"))
+    cost = json.loads(sources.cost.read_text(encoding="utf-8"))
+    return schema.Record(
+        name=config.name,
+        description=config.description,
+        classes=list(classes),
+        splits={name: _split(logits[name]) for name in SPLITS},
+        layers=_layers(ImportanceStore(sources.importance), ledger),
+        cost=schema.CostPair.model_validate(cost),
+        evolution=_evolution(ledger),
+        training=_training(sources.history, config),
+        pruning=_pruning(ledger, config),
+        data=schema.Data.model_validate(data),
+        provenance=schema.Provenance(
+            command=run["command"],
+            seed=config.seed,
+            versions=run["versions"],
+            digests=run["digests"],
+            config_yaml=sources.config.read_text(encoding="utf-8"),
+        ),
+    )
+
+
+def _check_present(sources: Sources) -> None:
+    for path in vars(sources).values():
+        if not path.exists():
+            raise RunFolderError(
+                "The run is not far enough for a report: a file is missing.",
+                where=path,
+                fix="finish it with `kvasir-prune run`",
+            )
+
+
+def _split(logits: store.SplitLogits) -> schema.Split:
+    before = confusion_matrix(logits.before, logits.labels)
+    after = confusion_matrix(logits.after, logits.labels)
+    delta = confusion_delta_percent(before, after)
+    return schema.Split(
+        images=len(logits.labels),
+        images_per_class=before.sum(axis=1).tolist(),
+        before=_outcome(logits.before, logits.labels, before),
+        after=_outcome(logits.after, logits.labels, after),
+        confusion_delta_percent=[_or_none(row) for row in delta],
+    )
+
+
+def _outcome(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], matrix: NDArray[np.int64]
+) -> schema.Outcome:
+    value = loss_accuracy(logits, labels)
+    return schema.Outcome(
+        loss=value.loss,
+        accuracy=value.accuracy,
+        class_accuracy=_or_none(class_accuracies(matrix)),
+        confusion_matrix=matrix.tolist(),
+    )
+
+
+def _or_none(values: Iterable[float]) -> list[float | None]:
+    return [None if math.isnan(value) else float(value) for value in values]
+
+
+def _layers(importance: ImportanceStore, ledger: HDF5Ledger) -> list[schema.Layer]:
+    """Return the layers that were measured or pruned, first to last."""
+    counts, removed = importance.counts(), ledger.state.removed_by_name()
+    measured = {layer.name for layer in importance.layers}
+    pruned = [layer for layer in reversed(ledger.layers) if layer.name not in measured]
+    return [
+        schema.Layer(
+            name=layer.name,
+            nodes=layer.nodes,
+            important=counts[layer.name].important if layer.name in counts else None,
+            zero=counts[layer.name].zero if layer.name in counts else None,
+            worse=counts[layer.name].worse if layer.name in counts else None,
+            removed=len(removed.get(layer.name, ())),
+        )
+        for layer in (*importance.layers, *pruned)
+    ]
+
+
+def _evolution(ledger: HDF5Ledger) -> list[schema.EvolutionPoint]:
+    points: dict[int, dict[str, Any]] = {}
+    for row in ledger.evolution:
+        removed, layer, split, loss, accuracy = row.item()
+        name = None if layer < 0 else ledger.layers[layer].name
+        point = points.setdefault(removed, {"removed": removed, "layer": name})
+        point[split.decode()] = schema.Measured(loss=loss, accuracy=accuracy)
+    return [schema.EvolutionPoint(**points[removed]) for removed in sorted(points)]
+
+
+def _training(history_file: Path, config: RunConfig) -> schema.Training:
+    history = read_csv(history_file)
+    return schema.Training(
+        epochs=[schema.Epoch(**vars(epoch)) for epoch in history],
+        best_epoch=best_epoch(history, config.training.early_stopping),
+        stopped_early=stopped_early(history, config.training),
+    )
+
+
+def _pruning(ledger: HDF5Ledger, config: RunConfig) -> schema.Pruning:
+    state = ledger.state
+    return schema.Pruning(
+        strategy=config.pruning.strategy,
+        scoring_split=config.importance.split,
+        low=config.importance.low,
+        high=config.importance.high,
+        ignore_below=config.pruning.ignore_below,
+        layers=[layer.name for layer in ledger.layers],
+        removed=state.removals,
+        ignored=sum(isinstance(entry, Ignored) for entry in ledger.entries),
+        evaluations=state.evaluations,
+    )

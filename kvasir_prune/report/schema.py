@@ -1,0 +1,159 @@
+"""The shape of `report.json`: everything a rendering may say, computed once.
+
+Matrices are row-major lists; rows are actual classes, columns predicted ones, both in the order of
+`classes`. Losses are mean cross-entropies in nats, accuracies fractions in [0, 1]. `None` stands
+where a quantity cannot be computed or was not measured.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+
+class Part(BaseModel):
+    """Base of all parts: immutable, no key beside the declared ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Outcome(Part):
+    """How one network does on one split.
+
+    `class_accuracy` is the sensitivity of each class (None for a class without images);
+    `confusion_matrix` counts images.
+    """
+
+    loss: float
+    accuracy: float
+    class_accuracy: list[float | None]
+    confusion_matrix: list[list[int]]
+
+
+class Split(Part):
+    """One split before and after pruning.
+
+    `confusion_delta_percent` is (after - before) / images of the actual class x 100 (thesis
+    Tables 5.3 to 5.5); its rows are None for a class without images.
+    """
+
+    images: int
+    images_per_class: list[int]
+    before: Outcome
+    after: Outcome
+    confusion_delta_percent: list[list[float | None]]
+
+
+class Layer(Part):
+    """One row of thesis Table 5.2; `important`, `zero` and `worse` are None if not measured."""
+
+    name: str
+    nodes: int
+    important: int | None
+    zero: int | None
+    worse: int | None
+    removed: int
+
+
+class Cost(Part):
+    """What one network costs: trainable and other weights, multiply-adds x 2 per image, bytes."""
+
+    parameters: int
+    flops: int
+    file_bytes: int | None
+
+
+class CostPair(Part):
+    """Cost before and after pruning."""
+
+    before: Cost
+    after: Cost
+
+
+class Measured(Part):
+    """Loss and accuracy at one point of the evolution."""
+
+    loss: float
+    accuracy: float
+
+
+class EvolutionPoint(Part):
+    """The network after `removed` removals, the last of them in `layer` (None before the first)."""
+
+    removed: int
+    layer: str | None
+    train: Measured
+    validation: Measured
+    test: Measured
+
+
+class Epoch(Part):
+    """One line of the training history; epochs count from 1."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+
+
+class Training(Part):
+    """How the network was trained; `best_epoch` is the one whose weights were kept."""
+
+    epochs: list[Epoch]
+    best_epoch: int
+    stopped_early: bool
+
+
+class Pruning(Part):
+    """How it was pruned; thresholds as in the configuration, evaluations counted."""
+
+    strategy: str
+    scoring_split: str
+    low: float
+    high: float
+    ignore_below: float | None
+    layers: list[str]
+    removed: int
+    ignored: int
+    evaluations: int
+
+
+class Data(Part):
+    """Where the images came from and what was done to them."""
+
+    source: str
+    images: int
+    image_side_px: list[int]
+    groups: int | None
+    conversions: dict[str, int]
+    skipped: list[str]
+    split_deviation_percent: dict[str, list[float]]
+
+
+class Provenance(Part):
+    """What would be needed to do it again: versions, digests, seed, times."""
+
+    command: str
+    seed: int
+    versions: dict[str, str]
+    digests: dict[str, str]
+    config_yaml: str
+
+
+class Record(Part):
+    """The whole of `report.json`."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    description: str
+    classes: list[str]
+    splits: dict[str, Split]
+    layers: list[Layer]
+    cost: CostPair
+    evolution: list[EvolutionPoint]
+    training: Training
+    pruning: Pruning
+    data: Data
+    provenance: Provenance

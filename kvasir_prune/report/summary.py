@@ -1,0 +1,203 @@
+"""The first thing a reader sees: what was pruned, what it saved and what it cost which class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kvasir_prune.report import captions, notation
+from kvasir_prune.report.schema import Record, Split
+from kvasir_prune.report.tables import classes, splits
+from kvasir_prune.types import TEST
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One quantity before and after pruning, with its change in words."""
+
+    label: str
+    before: str
+    after: str
+    change: str
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """What happened to one class on the test set."""
+
+    name: str
+    sensitivity: str
+    points: str
+    images: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The summary box.
+
+    Attributes:
+        pruned: what was removed, one or two sentences.
+        tiles: accuracy on the test set, parameters, FLOPs, file.
+        lost: the class or classes that lost most sensitivity on the test set; empty if none did.
+        gained: those that gained most; empty if none did.
+        no_loss: the sentence that stands for an empty `lost`.
+        no_gain: the sentence that stands for an empty `gained`.
+        warning: which figures are optimistic, and why.
+        disclaimer: what the network must not be used for.
+    """
+
+    pruned: str
+    tiles: tuple[Tile, ...]
+    lost: tuple[ClassChange, ...]
+    gained: tuple[ClassChange, ...]
+    no_loss: str
+    no_gain: str
+    warning: str
+    disclaimer: str
+
+
+def summarise(record: Record) -> Summary:
+    """Return the summary box of a record."""
+    test = record.splits.get(TEST)
+    missing = captions.note("split_missing", split=TEST)
+    return Summary(
+        pruned=_pruned(record),
+        tiles=(*([] if test is None else [_accuracy_tile(test)]), *_cost_tiles(record)),
+        lost=() if test is None else tuple(_extreme(test, classes(record), sign=-1)),
+        gained=() if test is None else tuple(_extreme(test, classes(record), sign=1)),
+        no_loss=missing if test is None else "No class lost sensitivity on the test set.",
+        no_gain=missing if test is None else "No class gained sensitivity on the test set.",
+        warning=_warning(record.pruning.scoring_split),
+        disclaimer=captions.note("disclaimer"),
+    )
+
+
+def _pruned(record: Record) -> str:
+    if record.pruning.removed == 0:
+        return captions.note("nothing_removed")
+    nodes = sum(layer.nodes for layer in record.layers)
+    touched = sum(layer.removed > 0 for layer in record.layers)
+    strategy = notation.printable(record.pruning.strategy)
+    share = f" ({notation.percent(record.pruning.removed / nodes, 1)}%)" if nodes else ""
+    return (
+        f"{notation.count(record.pruning.removed)} of {notation.plural(nodes, 'node')}{share} were "
+        f"removed from {notation.plural(touched, 'layer')} of the network, chosen by {strategy} "
+        f"pruning on the {notation.split_name(record.pruning.scoring_split)} images."
+    )
+
+
+def _accuracy_tile(test: Split) -> Tile:
+    before, after = test.before, test.after
+    right = [
+        sum(outcome.confusion_matrix[i][i] for i in range(len(outcome.confusion_matrix)))
+        for outcome in (before, after)
+    ]
+    change = notation.points((after.accuracy - before.accuracy) * 100)
+    return Tile(
+        f"Accuracy on {notation.plural(test.images, 'test image')}",
+        f"{notation.percent(before.accuracy)}%",
+        f"{notation.percent(after.accuracy)}%",
+        f"{change} points; {right[0]:,} right before, {right[1]:,} after",
+    )
+
+
+def _cost_tiles(record: Record) -> Iterator[Tile]:
+    before, after = record.cost.before, record.cost.after
+    yield Tile(
+        "Parameters",
+        notation.large(before.parameters),
+        notation.large(after.parameters),
+        notation.relative_words(before.parameters, after.parameters, "fewer", "more"),
+    )
+    yield Tile(
+        "Operations for one image",
+        notation.large_unit(before.flops, "FLOP"),
+        notation.large_unit(after.flops, "FLOP"),
+        notation.relative_words(before.flops, after.flops, "fewer", "more"),
+    )
+    files = (before.file_bytes, after.file_bytes)
+    sizes = [notation.NOT_MEASURED if b is None else notation.large_unit(b, "B") for b in files]
+    change = (
+        ""
+        if before.file_bytes is None or after.file_bytes is None
+        else notation.relative_words(before.file_bytes, after.file_bytes, "smaller", "larger")
+    )
+    yield Tile("Model file", sizes[0], sizes[1], change)
+
+
+def _extreme(test: Split, names: Sequence[str], sign: int) -> Iterator[ClassChange]:
+    """Yield the class whose sensitivity changed most in the direction of `sign`, or all equals."""
+    pairs = zip(test.before.class_accuracy, test.after.class_accuracy, strict=True)
+    changes = [0.0 if b is None or a is None else a - b for b, a in pairs]
+    most = max((sign * change for change in changes), default=0.0)
+    if most <= 1e-12:
+        return
+    for i, change in enumerate(changes):
+        if sign * change < most - 1e-9:
+            continue
+        before, after = test.before.class_accuracy[i], test.after.class_accuracy[i]
+        images = test.after.confusion_matrix[i][i] - test.before.confusion_matrix[i][i]
+        word = "more" if sign > 0 else "fewer"
+        yield ClassChange(
+            names[i],
+            f"{notation.percent(before)}% to {notation.percent(after)}%",
+            f"{notation.points(change * 100)} points",
+            f"{abs(images):,} {word} of {notation.plural(test.images_per_class[i], 'image')} "
+            "recognised",
+        )
+
+
+def _warning(scoring_split: str) -> str:
+    judged = notation.split_name(scoring_split)
+    reason = (
+        f"The {judged} figures are optimistic: the nodes to remove were chosen on the {judged} "
+        "images, so the network looks better there than it would on new ones."
+    )
+    if scoring_split == TEST:
+        return f"{reason} No image set is left that could judge the network fairly."
+    return f"{reason} Judge the network by the {TEST} images, which took no part in any choice."
+
+
+def training_outcome(record: Record) -> str:
+    """Return how long training went on and what was kept, one sentence."""
+    training = record.training
+    ending = (
+        "it was stopped early, because it no longer improved"
+        if training.stopped_early
+        else "it went on to the last epoch allowed"
+    )
+    return (
+        f"Training took {notation.plural(len(training.epochs), 'epoch')}; {ending}. The weights of "
+        f"epoch {training.best_epoch} were kept."
+    )
+
+
+def caveats(record: Record) -> dict[str, str]:
+    """Return the sentences that explain what is absent from tables and figures.
+
+    Returns:
+        Sentences by the part of the report they belong to: `removals`, `evolution`, `training`,
+        `layers`, `deviation`, and `split_<name>` for each split with a class without images. A part
+        where nothing is absent has no key.
+    """
+    found: dict[str, str] = {}
+    if record.pruning.removed == 0:
+        found["removals"] = captions.note("nothing_removed")
+    if len(record.evolution) < 2:
+        found["evolution"] = captions.note("evolution_empty")
+    if not record.training.epochs:
+        found["training"] = captions.note("training_empty")
+    if not record.layers:
+        found["layers"] = captions.note("layers_empty")
+    elif any(layer.important is None for layer in record.layers):
+        found["layers"] = captions.note("not_measured")
+    if not record.data.split_deviation_percent:
+        found["deviation"] = captions.note("no_deviation")
+    for name in splits(record):
+        counts = record.splits[name].images_per_class
+        empty = [c for c, images in zip(classes(record), counts, strict=True) if images == 0]
+        if empty:
+            found[f"split_{name}"] = captions.note(
+                "no_images", split=notation.split_name(name), classes=notation.listing(empty)
+            )
+    return found

@@ -1,0 +1,1 @@
+"""Fitting with early stopping, resumable to the epoch."""

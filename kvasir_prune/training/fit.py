@@ -1,0 +1,136 @@
+"""Fitting a network to the training images, one epoch a step, resumable between epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir_prune.config.method import Adam, Sgd, TrainingConfig
+from kvasir_prune.data.dataset import Dataset
+from kvasir_prune.errors import NumericalError
+from kvasir_prune.evaluation.metrics import loss_accuracy
+from kvasir_prune.evaluation.predict import predict
+from kvasir_prune.models.chain import read_chain
+from kvasir_prune.models.forward import weights_of
+from kvasir_prune.models.section import Section
+from kvasir_prune.progress import Progress, Task
+from kvasir_prune.training import checkpoint
+from kvasir_prune.training.history import Epoch, History, best_epoch, is_over
+from kvasir_prune.types import TRAIN, VALIDATION, LossAccuracy
+
+
+class _EpochBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """The training images of one epoch, in an order that seed and epoch alone decide."""
+
+    def __init__(self, dataset: Dataset, batch_size: int, seed: int, epoch: int) -> None:
+        super().__init__(workers=1)
+        rows = dataset.rows[TRAIN]
+        self._rows = np.random.default_rng((seed, epoch)).permutation(rows)
+        self._dataset = dataset
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._rows) / self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        start = index * self._batch_size
+        rows = self._rows[start : start + self._batch_size]
+        return self._dataset.images[rows], self._dataset.labels[rows]
+
+
+class _Reporting(keras.callbacks.Callback):  # type: ignore[misc]
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self._task = task
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Report one batch."""
+        self._task.advance(1, **{key: f"{value:.4f}" for key, value in (logs or {}).items()})
+
+
+def train(
+    model: keras.Model,
+    dataset: Dataset,
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    seed: int,
+    progress: Progress,
+) -> Iterator[History]:
+    """Fit `model` in place, going on wherever the checkpoint in `folder` stands.
+
+    Killed and called again with the same arguments, the final weights equal, bit for bit, those
+    of a training that was left alone (same machine, backend and number of threads).
+
+    Args:
+        model: freshly built from `seed`; when the generator ends it holds the kept weights.
+        dataset: train and validation splits are used.
+        config: the `training` section.
+        folder: existing folder for the checkpoints.
+        seed: decides the order of the images in every epoch.
+        progress: told about every batch.
+
+    Yields:
+        The history, first as found, then after every epoch.
+
+    Raises:
+        NumericalError: a loss is NaN or infinite.
+    """
+    logits = keras.Model(model.inputs, model.get_layer("predictions").output)
+    logits.compile(
+        optimizer=_optimizer(config),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=False,
+    )
+    logits.optimizer.build(logits.trainable_variables)
+    history = checkpoint.load(folder, logits)
+    network = Section(read_chain(model))
+    yield history
+    while not is_over(history, config):
+        number = len(history) + 1
+        batches = _EpochBatches(dataset, config.batch_size, seed, number)
+        with progress.task(f"Epoch {number} of at most {config.max_epochs}", len(batches)) as task:
+            fitted = logits.fit(batches, verbose=0, callbacks=[_Reporting(task)]).history
+        measured = _validate(network, model, dataset, config.batch_size)
+        history = (*history, _epoch(number, fitted, measured))
+        checkpoint.save(folder, logits, history, best_epoch(history, config.early_stopping))
+        yield history
+    checkpoint.load_best(folder, logits, best_epoch(history, config.early_stopping))
+
+
+def _validate(
+    network: Section, model: keras.Model, dataset: Dataset, batch_size: int
+) -> LossAccuracy:
+    weights = weights_of(read_chain(model))
+    rows = dataset.rows[VALIDATION]
+    logits = predict(network, weights, dataset.images, rows, batch_size=batch_size)
+    return loss_accuracy(logits, dataset.labels_of(VALIDATION))
+
+
+def _epoch(number: int, fitted: dict[str, list[float]], measured: LossAccuracy) -> Epoch:
+    train_loss, train_accuracy = float(fitted["loss"][-1]), float(fitted["accuracy"][-1])
+    if not (math.isfinite(train_loss) and math.isfinite(measured.loss)):
+        raise NumericalError(
+            "The training has diverged: its loss is not a finite number.",
+            where=f"epoch {number}",
+            got=f"training loss {train_loss}, validation loss {measured.loss}",
+            fix="lower training.optimizer.learning_rate, or try another initializer, in a new "
+            "run folder",
+        )
+    return Epoch(number, train_loss, train_accuracy, measured.loss, measured.accuracy)
+
+
+def _optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
+    settings = config.optimizer.model_dump(exclude={"name"})
+    match config.optimizer:
+        case Sgd():
+            return keras.optimizers.SGD(**settings)
+        case Adam():
+            return keras.optimizers.Adam(**settings)
