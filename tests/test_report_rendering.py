@@ -17,7 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from record_example import (
+
+from kvasir_prune.report import figures, html, markdown, notation
+from kvasir_prune.report.drawing import spread
+from kvasir_prune.report.schema import Record
+from tests.record_example import (
     CLASSES,
     TABLE_5_1,
     TABLE_5_2,
@@ -25,10 +29,6 @@ from record_example import (
     synthetic_record,
     thesis_record,
 )
-
-from kvasir_prune.report import figures, html, markdown, notation
-from kvasir_prune.report.drawing import spread
-from kvasir_prune.report.schema import Record
 
 NASTY = ["<b>bold|name</b>", '$x_1$ "q" `c` *s* & [l](u) \\']
 MANY = [f"class {i} of many" for i in range(23)]

@@ -15,10 +15,11 @@ from rich.table import Table
 from kvasir_prune import __version__
 from kvasir_prune.cli.progress import RichProgress
 from kvasir_prune.cli.signals import interruptible
-from kvasir_prune.config import RunConfig, dump, load_config
+from kvasir_prune.config import RunConfig, dump, identity, load_config
 from kvasir_prune.errors import Interrupted
 from kvasir_prune.experiment.folder import RunFolder
-from kvasir_prune.experiment.status import is_finished, status_of
+from kvasir_prune.experiment.identity import check
+from kvasir_prune.experiment.status import FINISHED, status_of
 
 app = typer.Typer(
     name="kvasir-prune",
@@ -87,19 +88,11 @@ def prune(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
 
 @app.command()
 def report(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
-    """Evaluate and write the report; a finished run's report is written anew, without TensorFlow.
+    """Evaluate and write the report; after the evaluation it is written without TensorFlow.
 
     Writes report/report.html, report.md and report.json.
     """
-    settings = load_config(config, set_ or ())
-    folder = _folder(settings, run_dir)
-    if is_finished(folder):
-        from kvasir_prune.experiment.reporting import report as rebuild
-
-        with folder.owned():
-            print(rebuild(folder))
-        return
-    _run_until("report", config, run_dir, set_)
+    _run_until("report", config, run_dir, set_, renew_report=True)
 
 
 @app.command()
@@ -145,21 +138,29 @@ def main_options(
         raise typer.Exit
 
 
-def _run_until(stage: str, path: Path, run_dir: Path | None, overrides: list[str] | None) -> None:
+def _run_until(
+    stage: str,
+    path: Path,
+    run_dir: Path | None,
+    overrides: list[str] | None,
+    *,
+    renew_report: bool = False,
+) -> None:
     config = load_config(path, overrides or ())
     folder = _folder(config, run_dir)
     progress = RichProgress(console)
     folder.create()
     try:
         with folder.owned(), interruptible():
-            if _already_done(config, folder):
+            reached = _reached(config, folder)
+            if reached == FINISHED and not renew_report:
                 progress.note(f"The run is finished: {folder.path}")
-            else:
-                console.print("Starting TensorFlow ...", style="dim")
-                from kvasir_prune.experiment.context import Run
-                from kvasir_prune.experiment.stages import Stage, run_stages
+            elif stage == "report" and reached in ("report", FINISHED):
+                from kvasir_prune.experiment.reporting import renew
 
-                run_stages(Run(config, folder, progress, _command()), Stage(stage))
+                renew(folder, config)
+            else:
+                _work(stage, config, folder, progress)
     except Interrupted:
         console.print(f"To go on: {_command()}", markup=False, soft_wrap=True)
         raise
@@ -167,16 +168,21 @@ def _run_until(stage: str, path: Path, run_dir: Path | None, overrides: list[str
         print(folder.report / "report.html")
 
 
-def _already_done(config: RunConfig, folder: RunFolder) -> bool:
-    """Return whether nothing is left to do; refuses a folder of another configuration."""
-    from kvasir_prune.config import identity
-    from kvasir_prune.experiment.identity import check
+def _work(stage: str, config: RunConfig, folder: RunFolder, progress: RichProgress) -> None:
+    console.print("Starting TensorFlow ...", style="dim")
+    from kvasir_prune.experiment.context import Run
+    from kvasir_prune.experiment.stages import Stage, run_stages
 
+    run_stages(Run(config, folder, progress, _command()), Stage(stage))
+
+
+def _reached(config: RunConfig, folder: RunFolder) -> str | None:
+    """Return the stage a run is in, None for a new one; refuses another configuration's folder."""
     record = folder.read_record()
     if record is None:
-        return False
+        return None
     check(record["identity"], identity(config), where=folder.path, kind="configuration")
-    return is_finished(folder)
+    return status_of(folder).stage
 
 
 def _folder(config: RunConfig, run_dir: Path | None) -> RunFolder:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,17 @@ CIFAR10 = (
     "truck",
 )
 ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")
+# What `numpy.load` raises on damaged or other files; TypeError: a single array, RuntimeError: an
+# archive of another kind.
+NOT_AN_NPZ = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 Parts = dict[str | None, tuple[NDArray[Any], NDArray[Any]]]
 """Given split -> images (n, height, width[, channels]) and labels (n,)."""
@@ -98,7 +111,7 @@ def from_npz(path: Path, classes: tuple[str, ...]) -> ArraySource:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in ARRAY_NAMES if name not in file]
             arrays = {name: file[name] for name in ARRAY_NAMES if name in file}
-    except (OSError, ValueError, EOFError) as error:
+    except NOT_AN_NPZ as error:
         raise DataError("The file cannot be read as .npz.", where=path, got=error) from None
     if missing:
         raise DataError(
@@ -116,21 +129,33 @@ def from_arrays(
     """Make a source of x_train, y_train, x_test, y_test.
 
     Raises:
-        DataError: images are not uint8, labels out of range, or lengths differ.
+        DataError: images are not uint8 of one or three channels, labels are no integers or out of
+            range, or lengths differ.
     """
     parts: Parts = {}
     for given in (TRAIN, TEST):
         images, labels = arrays[f"x_{given}"], arrays[f"y_{given}"].reshape(-1)
-        known = labels.size > 0 and labels.min() >= 0 and labels.max() < len(classes)
-        if images.dtype != np.uint8 or len(images) != len(labels) or not known:
+        if not (_are_images(images) and _are_labels(labels, len(images), len(classes))):
             raise DataError(
                 f"x_{given} and y_{given} are no labelled images.",
                 where=where,
-                got=f"{images.dtype} {images.shape}, labels {labels.shape}",
-                expected=f"uint8 images, as many labels from 0 to {len(classes) - 1}",
+                got=f"{images.dtype} {images.shape}, {labels.dtype} labels {labels.shape}",
+                expected="uint8 images (n, height, width) or (n, height, width, 1 or 3), as many "
+                f"whole numbers from 0 to {len(classes) - 1}",
             )
         parts[given] = (images, labels)
     return ArraySource(parts, classes)
+
+
+def _are_images(images: NDArray[Any]) -> bool:
+    has_planes = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
+    return images.dtype == np.uint8 and has_planes
+
+
+def _are_labels(labels: NDArray[Any], images: int, classes: int) -> bool:
+    if labels.dtype.kind not in "iu" or not 0 < labels.size == images:
+        return False
+    return bool(labels.min() >= 0 and labels.max() < classes)
 
 
 def from_keras(name: str, classes: tuple[str, ...]) -> ArraySource:

@@ -84,7 +84,8 @@ def build_cache(
                 found[image.path] = _line(image, records[row], row)
                 task.advance()
         table = [found[record.path] for record in records]
-        _report_bad(table, skip_bad)
+        if not skip_bad:
+            refuse_bad(table)
         if array is None:
             raise DataError("No image could be read.", where=folder)
         array.flush()  # type: ignore[attr-defined]
@@ -132,9 +133,10 @@ def _line(image: SourceImage, record: ImageRecord, row: int) -> CachedImage:
     return CachedImage(place, record, image.sha256, image.conversions, image.fault)
 
 
-def _report_bad(table: Collection[CachedImage], skip_bad: bool) -> None:
+def refuse_bad(table: Collection[CachedImage]) -> None:
+    """Raise `DataError` with a list of all files that could not be decoded, if there are any."""
     bad = [line for line in table if line.fault]
-    if bad and not skip_bad:
+    if bad:
         listing = "\n".join(f"  - {line.record.path}: {line.fault}" for line in bad)
         count = "1 file is" if len(bad) == 1 else f"{len(bad)} files are"
         raise DataError(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from kvasir_prune.config.data import DataConfig, FolderData
-from kvasir_prune.data.cache import CachedImage, ImageCache, build_cache, open_cache
+from kvasir_prune.data.cache import CachedImage, ImageCache, build_cache, open_cache, refuse_bad
 from kvasir_prune.data.facts import deviation_lines, facts_of
 from kvasir_prune.data.layout import ImageRecord
 from kvasir_prune.data.open_source import open_source
@@ -85,6 +87,7 @@ def prepare(
     if cache is None:
         cache = _build(config, side_px, seed, run_folder, progress)
     items = [_item(line) for line in cache.table if line.row is not None]
+    _check_no_class_lost(cache, items)
     if not split_file.exists():
         limit = config.max_deviation if isinstance(config, FolderData) else 1.0
         fractions = config.fractions.model_dump()
@@ -101,22 +104,47 @@ def _build(
 ) -> ImageCache:
     source = open_source(config, run_folder, progress)
     records = _limited(source.records, config.limit_per_class, seed)
-    folder = run_folder / "cache"
-    if config.cache_dir is not None:
-        folder = Path(config.cache_dir).expanduser() / _cache_key(source, records, side_px)
-    folder.mkdir(parents=True, exist_ok=True)
     if source.left_out:
         progress.note(_left_out(source.left_out))
+    folder = _cache_folder(config, source, records, side_px, run_folder)
+    skip_bad = isinstance(config, FolderData) and config.on_bad_image == "skip"
     cache = open_cache(folder)
     if cache is None:
-        skip_bad = isinstance(config, FolderData) and config.on_bad_image == "skip"
-        build_cache(folder, source, records, side_px=side_px, skip_bad=skip_bad, progress=progress)
-        cache = open_cache(folder)
+        # Two runs may want the same shared cache at the same time: one builds, the other waits.
+        with FileLock(folder / ".lock"):
+            if open_cache(folder) is None:
+                build_cache(
+                    folder, source, records, side_px=side_px, skip_bad=skip_bad, progress=progress
+                )
+            cache = open_cache(folder)
     if cache is None:
         raise DataError("The image cache vanished while it was built.", where=folder)
-    if config.cache_dir is not None and not (run_folder / "cache").exists():
-        (run_folder / "cache").symlink_to(folder.resolve(), target_is_directory=True)
+    if not skip_bad:
+        # A shared cache may come from a run that was told to skip.
+        refuse_bad(cache.table)
     return cache
+
+
+def _cache_folder(
+    config: DataConfig,
+    source: Source,
+    records: Sequence[ImageRecord],
+    side_px: int | None,
+    run_folder: Path,
+) -> Path:
+    """Make the folder of the cache; where it is a shared one, leave a link to it in the run's."""
+    own = run_folder / "cache"
+    if own.is_symlink():
+        own.unlink()
+    if config.cache_dir is None:
+        own.mkdir(exist_ok=True)
+        return own
+    shared = Path(config.cache_dir).expanduser() / _cache_key(source, records, side_px)
+    shared.mkdir(parents=True, exist_ok=True)
+    if own.exists():
+        shutil.rmtree(own)
+    own.symlink_to(shared.resolve(), target_is_directory=True)
+    return shared
 
 
 def _cache_key(source: Source, records: Sequence[ImageRecord], side_px: int | None) -> str:
@@ -126,7 +154,7 @@ def _cache_key(source: Source, records: Sequence[ImageRecord], side_px: int | No
 
 def _left_out(names: Sequence[str]) -> str:
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return f"{len(names)} files beside the images are left out: {shown}"
+    return f"Left out beside the images ({len(names)}): {shown}"
 
 
 def _limited(
@@ -148,6 +176,17 @@ def _item(line: CachedImage) -> Item:
     return Item(record.path, line.sha256, record.label, record.given, record.group)
 
 
+def _check_no_class_lost(cache: ImageCache, items: Sequence[Item]) -> None:
+    lost = sorted({line.record.label for line in cache.table} - {item.label for item in items})
+    if lost:
+        raise DataError(
+            f"Not one image can be decoded of: {', '.join(lost)}.",
+            where="data.root",
+            expected="whole images in every class folder",
+            fix="repair the images, or leave the class folder out",
+        )
+
+
 def _split_csv(items: Sequence[Item], assigned: Mapping[str, str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -163,11 +202,12 @@ def _assemble(
     content = split_file.read_bytes()
     lines = list(csv.DictReader(io.StringIO(content.decode("utf-8"))))
     stored = [(line.get("path"), line.get("sha256")) for line in lines]
-    if stored != [(item.path, item.sha256) for item in items]:
+    whole = all(line.get("split") in SPLITS for line in lines)
+    if not whole or stored != [(item.path, item.sha256) for item in items]:
         raise RunFolderError(
             "The split of this run does not belong to these images.",
             where=split_file,
-            got=f"{len(stored)} images, other names or contents",
+            got=f"{len(stored)} images, other names, contents or splits",
             expected=f"the {len(items)} images of the cache",
             fix="use another --run-dir, or restore the images",
         )

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 _ORIENTATION_TAG = 0x0112
 
@@ -74,30 +74,34 @@ def resize(pixels: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
 
 def _examine(content: bytes) -> tuple[str, ...]:
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(content)) as image:
-            warnings.simplefilter("ignore")
-            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-            mode = image.mode
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as image:
+            conversions = _conversions(image)
             image.load()
     except UnidentifiedImageError:
         raise BadImage("it is no image") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise BadImage(f"it cannot be decoded whole ({error})") from None
-    return _conversions(mode, int(orientation))
+    return conversions
 
 
-def _conversions(mode: str, orientation: int) -> tuple[str, ...]:
+def _conversions(image: ImageFile.ImageFile) -> tuple[str, ...]:
+    """Name what OpenCV will convert; must be called before Pillow has read the pixels."""
+    mode = image.mode
+    # Pillow calls a 48-bit file plain "RGB"; only the raw mode of its decoder tells. `getexif`
+    # may read the pixels, and nothing is left to ask then.
+    is_deep = mode in ("I", "F") or any(";16" in str(tile[3]) for tile in image.tile)
+    orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     found = []
     if mode in ("1", "L", "LA", "I", "F") or mode.startswith("I;16"):
         found.append("grey to RGB")
     if mode in ("P", "PA"):
         found.append("palette to RGB")
-    if mode in ("LA", "PA", "RGBA", "RGBa"):
+    if image.has_transparency_data:
         found.append("alpha dropped")
     if mode in ("CMYK", "YCCK"):
         found.append("CMYK to RGB")
-    if mode in ("I", "F") or mode.startswith("I;16"):
+    if is_deep:
         found.append("16 to 8 bits")
-    if orientation not in (0, 1):
+    if orientation in range(2, 9):
         found.append(f"EXIF orientation {orientation} applied")
     return tuple(found)

@@ -11,6 +11,7 @@ from kvasir_prune.data.decode import BadImage, decode
 from kvasir_prune.data.layout import ImageRecord, recognise
 from kvasir_prune.data.manifest import with_groups
 from kvasir_prune.data.source import SourceImage
+from kvasir_prune.data.synthetic import MARKER
 from kvasir_prune.data.tree import Tree, open_tree
 from kvasir_prune.errors import DataError
 
@@ -20,7 +21,8 @@ class ImageFolder:
 
     Args:
         location: where it lies.
-        manifest: name of a CSV file in its top folder, or path of one elsewhere.
+        manifest: name of a CSV file in the folder of the classes or above it, or path of one
+            elsewhere.
         group_by: column of the manifest that names the group.
 
     Raises:
@@ -33,7 +35,8 @@ class ImageFolder:
         layout = recognise([member.path for member in files], folders, where=location)
         self._top = layout.top
         self.classes = layout.classes
-        self.left_out = tuple(name for name in layout.left_out if name != f"{layout.top}{manifest}")
+        known = {*_inside(layout.top, manifest), f"{layout.top}{MARKER}"}
+        self.left_out = tuple(name for name in layout.left_out if name not in known)
         self.records: tuple[ImageRecord, ...] = layout.records
         listing = "\n".join(sorted(f"{m.path} {m.size} {m.fingerprint}" for m in files))
         self.fingerprint = hashlib.sha256(listing.encode()).hexdigest()
@@ -67,9 +70,9 @@ def _manifest_content(tree: Tree, top: str, manifest: str | None, location: Path
             expected="the name of a CSV file in the set's top folder",
             fix="set data.manifest, or leave data.group_by out",
         )
-    inside = dict(tree.read([f"{top}{manifest}"])) if _holds(tree, f"{top}{manifest}") else {}
-    if inside:
-        return next(iter(inside.values()))
+    for name in _inside(top, manifest):
+        if _holds(tree, name):
+            return dict(tree.read([name]))[name]
     for candidate in (Path(manifest), location.parent / manifest):
         if candidate.is_file():
             return candidate.read_bytes()
@@ -79,6 +82,11 @@ def _manifest_content(tree: Tree, top: str, manifest: str | None, location: Path
         got=manifest,
         expected=f"a CSV file {top}{manifest} inside {location}, or a path of one",
     )
+
+
+def _inside(top: str, manifest: str | None) -> tuple[str, ...]:
+    """Return where a manifest may stand in the tree: beside the classes, or at the root."""
+    return () if manifest is None else (f"{top}{manifest}", manifest)
 
 
 def _holds(tree: Tree, path: str) -> bool:

@@ -46,7 +46,7 @@ class Layout:
         top: the folder that holds the class (or split) folders, as a path prefix, "" or "a/b/".
         records: the images, sorted by path.
         classes: class names, sorted.
-        left_out: files that are no images by name, sorted.
+        left_out: files that are no images by name or are hidden, sorted.
     """
 
     top: str
@@ -66,6 +66,7 @@ def recognise(files: Sequence[str], folders: Sequence[str], *, where: object) ->
     Raises:
         DataError: no class folders, one class only, or a class without images.
     """
+    left_out = [name for name in files if _hidden(name)]
     files = [name for name in files if not _hidden(name)]
     folders = [name for name in folders if not _hidden(name)]
     top = _top(files, folders)
@@ -74,7 +75,7 @@ def recognise(files: Sequence[str], folders: Sequence[str], *, where: object) ->
     has_splits = bool(first) and all(name.lower() in SPLIT_FOLDERS for name in first)
     depth = 2 if has_splits else 1
     classes = {n.split("/")[depth - 1] for n in inside if n.count("/") >= depth - 1}
-    records, left_out = [], []
+    records = []
     for name in files:
         parts = name.removeprefix(top).split("/")
         is_image = PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES

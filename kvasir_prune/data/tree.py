@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,17 @@ from typing import Protocol
 from kvasir_prune.errors import DataError
 
 TAR_SUFFIXES = (".tar.gz", ".tgz", ".tar")
+# What the two archive modules raise on damaged bytes; RuntimeError: encrypted or of unknown method.
+DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
 
 
 @dataclass(frozen=True)
@@ -103,13 +116,13 @@ class _Zip:
     def _content(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         try:
             return archive.read(info)
-        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError) as error:
+        except DAMAGE as error:
             raise _damaged(self.location, f"{info.filename}: {error}") from None
 
     def _opened(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.location)
-        except (zipfile.BadZipFile, OSError) as error:
+        except DAMAGE as error:
             raise _damaged(self.location, error) from None
 
 
@@ -129,16 +142,37 @@ class _Tar:
         wanted = set(paths)
         for info, archive in self._walk():
             if info.isfile() and _plain(info.name) in wanted:
-                stream = archive.extractfile(info)
-                yield _plain(info.name), stream.read() if stream else b""
+                yield _plain(info.name), self._content(archive, info)
+
+    def _content(self, archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+        try:
+            stream = archive.extractfile(info)
+            return stream.read() if stream else b""
+        except DAMAGE as error:
+            raise _damaged(self.location, f"{info.name}: {error}") from None
 
     def _walk(self) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
         try:
             with tarfile.open(self.location) as archive:
                 for info in archive:
                     yield info, archive
-        except (tarfile.TarError, OSError, EOFError) as error:
+                _check_end(archive)
+        except DAMAGE as error:
             raise _damaged(self.location, error) from None
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Refuse an archive without its end mark, or with a wrong checksum at the very end.
+
+    `tarfile` takes a header that is cut or garbled for the end of the archive, and leaves a
+    compressed stream before its checksum is compared.
+    """
+    stream = archive.fileobj
+    stream.seek(archive.offset)
+    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("it stops before the mark of its end")
+    while stream.read(1 << 20):
+        pass
 
 
 def _plain(name: str) -> str:

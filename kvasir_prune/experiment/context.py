@@ -18,6 +18,9 @@ from kvasir_prune.models import Chain, build, digest_of, read_chain, weights_of
 from kvasir_prune.progress import Progress
 from kvasir_prune.publish import publish_text
 
+_PINNED = {"split": "split of the images", "weights": "trained network"}
+"""What `Run.pin` pins, in the words of its refusal."""
+
 
 class Run:
     """One run under way; its folder is created and owned by the caller.
@@ -69,6 +72,10 @@ class Run:
     def pin(self, kind: str, value: str) -> None:
         """Record a digest the first time; refuse another value later.
 
+        Args:
+            kind: "split" or "weights".
+            value: SHA-256, 64 hexadecimal digits.
+
         Raises:
             RunFolderError: the run was started with another one.
         """
@@ -76,7 +83,12 @@ class Run:
         if kind not in known:
             self.record = {**self.record, "digests": {**known, kind: value}}
             self.folder.write_record(self.record)
-        check({kind: known.get(kind, value)}, {kind: value}, where=self.folder.path, kind=kind)
+        check(
+            {kind: known.get(kind, value)},
+            {kind: value},
+            where=self.folder.path,
+            kind=_PINNED[kind],
+        )
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -17,6 +17,15 @@ from kvasir_prune.errors import RunFolderError
 from kvasir_prune.publish import publish_text, sweep_partials
 
 SCHEMA_VERSION = 1
+CONTENT = {
+    "command": str,
+    "created": str,
+    "threads": int,
+    "identity": dict,
+    "versions": dict,
+    "digests": dict,
+}
+"""What `run.json` holds beside its schema version."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ class RunFolder:
                     fix="give another folder with --run-dir",
                 )
             self._check_writable()
-        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        except OSError as error:
             raise RunFolderError(
                 "The run folder cannot be made or written.",
                 where=self.path,
@@ -136,8 +145,10 @@ class RunFolder:
                 sweep_partials(self.path)
                 facts = {"process": os.getpid(), "host": socket.gethostname()}
                 owner.write_text(json.dumps(facts), encoding="utf-8")
-                yield
-                owner.unlink(missing_ok=True)
+                try:
+                    yield
+                finally:
+                    owner.unlink(missing_ok=True)
         except Timeout:
             raise RunFolderError(
                 "Another process is working in this run folder.",
@@ -151,17 +162,15 @@ class RunFolder:
         """Return the content of `run.json`; None where there is none.
 
         Raises:
-            RunFolderError: it is damaged, or of another schema version.
+            RunFolderError: it is damaged or unreadable, or of another schema version.
         """
-        if not self.record.exists():
-            return None
         try:
             record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
             version = record["schema_version"]
-        except (ValueError, KeyError, TypeError, UnicodeDecodeError):
-            raise RunFolderError(
-                "The record of the run is damaged.", where=self.record, expected="JSON"
-            ) from None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._damaged(error) from None
         if version != SCHEMA_VERSION:
             raise RunFolderError(
                 "The run folder was written by another version of this package.",
@@ -169,6 +178,9 @@ class RunFolder:
                 got=f"schema version {version}",
                 expected=f"schema version {SCHEMA_VERSION}",
             )
+        for key, kind in CONTENT.items():
+            if not isinstance(record.get(key), kind):
+                raise self._damaged(f"{key}: {record.get(key)!r}")
         return record
 
     def write_record(self, record: Mapping[str, Any]) -> None:
@@ -176,10 +188,19 @@ class RunFolder:
         content = {"schema_version": SCHEMA_VERSION, **record}
         publish_text(self.record, json.dumps(content, indent=2) + "\n")
 
+    def _damaged(self, reason: object) -> RunFolderError:
+        return RunFolderError(
+            "The record of the run is damaged.",
+            where=self.record,
+            got=reason,
+            expected="JSON as this package writes it",
+            fix="restore the file from a copy, or give a new folder with --run-dir",
+        )
+
     def _check_writable(self) -> None:
         probe = self.path / f".write-test.{os.getpid()}.partial"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
 
 
 def _owner(path: Path) -> str:

@@ -9,7 +9,14 @@ from typing import Any
 from kvasir_prune.errors import RunFolderError
 
 
-def check(stored: Mapping[str, Any], now: Mapping[str, Any], *, where: Path, kind: str) -> None:
+def check(
+    stored: Mapping[str, Any],
+    now: Mapping[str, Any],
+    *,
+    where: Path,
+    kind: str,
+    holder: str = "run folder",
+) -> None:
     """Refuse to go on if anything differs, naming each key with both values.
 
     Args:
@@ -17,6 +24,7 @@ def check(stored: Mapping[str, Any], now: Mapping[str, Any], *, where: Path, kin
         now: what is asked for, or found.
         where: named in the error.
         kind: what is compared ("configuration", "set of package versions", ...).
+        holder: what holds the stored values, for the sentence.
 
     Raises:
         RunFolderError: with one line for each differing key; nothing has been touched.
@@ -24,11 +32,10 @@ def check(stored: Mapping[str, Any], now: Mapping[str, Any], *, where: Path, kin
     keys = [key for key in {**stored, **now} if stored.get(key) != now.get(key)]
     if keys:
         listing = "\n".join(
-            f"  - {key}: the run has {stored.get(key)!r}, now it is {now.get(key)!r}"
-            for key in keys
+            f"  - {key}: it has {stored.get(key)!r}, now it is {now.get(key)!r}" for key in keys
         )
         raise RunFolderError(
-            f"The run folder belongs to another {kind}:\n{listing}",
+            f"The {holder} belongs to another {kind}:\n{listing}",
             where=where,
             fix="give a new folder with --run-dir, or go back to the run's own values",
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kvasir_prune.config import RunConfig, dump
 from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.publish import publish_text
 from kvasir_prune.report.publishing import write_report
 from kvasir_prune.report.record import Sources, build_record
 
@@ -36,6 +38,16 @@ def report(folder: RunFolder) -> Path:
     record = build_record(sources)
     folder.report.mkdir(exist_ok=True)
     return write_report(record, folder.report)
+
+
+def renew(folder: RunFolder, config: RunConfig) -> Path:
+    """Write the report of a finished run anew, with the configuration's present description.
+
+    Returns, raises:
+        As `report`.
+    """
+    publish_text(folder.config, dump(config))
+    return report(folder)
 
 
 def write_report_of(run: Run) -> None:

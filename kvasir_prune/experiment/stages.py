@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from kvasir_prune.experiment import evaluating, reporting
 from kvasir_prune.experiment.context import Run
+from kvasir_prune.experiment.identity import check
 from kvasir_prune.experiment.tensorboard import EventLog
 from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, State
-from kvasir_prune.models import cut
+from kvasir_prune.models import Chain, cut, read_chain
 from kvasir_prune.pruning import Exhaustive, Greedy, Strategy, prune
 from kvasir_prune.publish import publish_text, publishing
 from kvasir_prune.training.fit import train
@@ -60,6 +62,7 @@ def train_network(run: Run) -> None:
     if not folder.model.exists():
         folder.training.mkdir(exist_ok=True)
         model = run.new_model()
+        _check_layer_names(run, model)
         steps = train(
             model,
             run.dataset,
@@ -78,17 +81,25 @@ def train_network(run: Run) -> None:
     _ = run.chain
 
 
+def _check_layer_names(run: Run, model: Any) -> None:
+    """Refuse a wrong layer name before the training, not hours later."""
+    chain = read_chain(model)
+    for names in (run.config.importance.layers, run.config.pruning.layers):
+        _layers(chain, names)
+
+
 def measure_importance(run: Run) -> None:
     """Measure every node's importance into `importance.h5`."""
     settings, folder = run.config.importance, run.folder
     if folder.importance.exists():
         store = ImportanceStore(folder.importance)
+        _check_origin(run, store.identity, folder.importance)
         if store.complete:
             return
     else:
         store = ImportanceStore(
             folder.importance,
-            layers=_layers(run, settings.layers),
+            layers=_layers(run.chain, settings.layers),
             baseline=run.scorer.evaluate({}),
             low=settings.low,
             high=settings.high,
@@ -114,12 +125,19 @@ def prune_network(run: Run) -> None:
 def _open_ledger(run: Run) -> HDF5Ledger:
     path = run.folder.ledger
     if path.exists():
-        return HDF5Ledger(path)
-    layers = tuple(reversed(_layers(run, run.config.pruning.layers)))
+        ledger = HDF5Ledger(path)
+        _check_origin(run, ledger.identity, path)
+        return ledger
+    layers = tuple(reversed(_layers(run.chain, run.config.pruning.layers)))
     baseline = run.scorer.evaluate({})
     ledger = HDF5Ledger(path, layers=layers, baseline=baseline, identity=run.digests)
     ledger.commit()
     return ledger
+
+
+def _check_origin(run: Run, identity: Mapping[str, str], path: Path) -> None:
+    """Refuse a file that another run wrote, copied here by mistake."""
+    check(identity, run.digests, where=path, kind="run", holder="file")
 
 
 def _drive(run: Run, ledger: HDF5Ledger) -> None:
@@ -151,14 +169,14 @@ def _strategy(run: Run) -> Strategy:
     return Greedy(low, run.config.pruning.ignore_below)
 
 
-def _layers(run: Run, names: list[str] | None) -> tuple[LayerSize, ...]:
+def _layers(chain: Chain, names: list[str] | None) -> tuple[LayerSize, ...]:
     """Return the named layers, or all hidden ones, first to last.
 
     Raises:
         ModelError: the network has no such layer.
     """
-    wanted = None if names is None else {run.chain.find(name).name for name in names}
-    return tuple(h.size for h in run.chain.hidden if wanted is None or h.name in wanted)
+    wanted = None if names is None else {chain.find(name).name for name in names}
+    return tuple(h.size for h in chain.hidden if wanted is None or h.name in wanted)
 
 
 def _publish_model(model: Any, path: Any) -> None:

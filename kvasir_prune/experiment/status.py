@@ -11,13 +11,15 @@ from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.training.history import read_csv
 
+FINISHED = "finished"
+
 
 @dataclass(frozen=True)
 class Status:
     """Where a run stands.
 
     Attributes:
-        stage: the stage it is in, or "finished".
+        stage: the stage it is in, or `FINISHED`.
         facts: what there is to say about it, label -> value, in order.
     """
 
@@ -26,7 +28,7 @@ class Status:
 
 
 def status_of(folder: RunFolder) -> Status:
-    """Read the status of a run.
+    """Read the status of a run from all its records, so that a damaged one shows early.
 
     Raises:
         RunFolderError: the folder is no run.
@@ -46,11 +48,6 @@ def status_of(folder: RunFolder) -> Status:
     return Status(_stage(folder), facts)
 
 
-def is_finished(folder: RunFolder) -> bool:
-    """Return whether every stage is done."""
-    return _stage(folder) == "finished"
-
-
 def _stage(folder: RunFolder) -> str:
     ends = {
         "data": folder.split,
@@ -65,7 +62,7 @@ def _stage(folder: RunFolder) -> str:
             return stage
         if stage == "importance" and not ImportanceStore(file).complete:
             return stage
-    return "finished"
+    return FINISHED
 
 
 def _training(folder: RunFolder) -> dict[str, str]:

@@ -34,7 +34,8 @@ FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-seri
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
 _STANDALONE_STYLE = (
-    "svg:root{color:#1d2125}@media screen and (prefers-color-scheme:dark){svg:root{color:#e3e6e9}}"
+    "svg:root{color-scheme:light dark;color:#1d2125}"
+    "@media screen and (prefers-color-scheme:dark){svg:root{color:#e3e6e9}}"
 )
 _RC = {
     "axes.edgecolor": INK,

@@ -97,7 +97,10 @@ def train(
         number = len(history) + 1
         batches = _EpochBatches(dataset, config.batch_size, seed, number)
         with progress.task(f"Epoch {number} of at most {config.max_epochs}", len(batches)) as task:
-            fitted = logits.fit(batches, verbose=0, callbacks=[_Reporting(task)]).history
+            # Keras's own shuffling draws on a global state that no checkpoint holds.
+            fitted = logits.fit(
+                batches, shuffle=False, verbose=0, callbacks=[_Reporting(task)]
+            ).history
         measured = _validate(network, model, dataset, config.batch_size)
         history = (*history, _epoch(number, fitted, measured))
         checkpoint.save(folder, logits, history, best_epoch(history, config.early_stopping))

@@ -1,0 +1,198 @@
+"""The command line in processes of its own, and one finished run for tests to copy."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+import yaml
+from filelock import FileLock
+
+PATIENCE_S = 300
+"""After this a process counts as hung; nothing is expected to come near it."""
+DIGITS: dict[str, Any] = {
+    "name": "tiny",
+    "data": {"source": "digits", "limit_per_class": 40},
+    "model": {"name": "ann"},
+    "training": {"max_epochs": 3},
+    "pruning": {"ignore_below": -1e-3},
+    "evaluation": {"every_removals": 20},
+}
+LOUD = ("GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS", "KVASIR_PRUNE_DATA")
+"""Variables that would colour the output or move the data."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    def refused(self, *facts: object) -> str:
+        """Assert that the user's input was refused in words that hold `facts`; return them."""
+        assert self.code == 2, self.err
+        assert "Traceback" not in self.err
+        assert "kvasir-prune: " in self.err
+        sentence = self.err[self.err.index("kvasir-prune: ") :]
+        for fact in facts:
+            assert str(fact) in sentence
+        return sentence
+
+    def succeeded(self) -> Outcome:
+        """Assert that all went well."""
+        assert self.code == 0, self.err
+        assert "Traceback" not in self.err
+        return self
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """Return the environment of a command: no accelerator, no colours, wide lines."""
+    kept = {name: value for name, value in os.environ.items() if name not in LOUD}
+    quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "COLUMNS": "200"}
+    return {**kept, **quiet, "NO_COLOR": "1", **extra}
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "kvasir_prune", *map(str, arguments)]
+
+
+def call(*arguments: object, cwd: Path, **extra: str) -> Outcome:
+    """Run one command in a process of its own; `extra` are environment variables."""
+    done = subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env=environment(**extra),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+class Server:
+    """A process that runs commands one after another; the first that needs TensorFlow loads it."""
+
+    def __enter__(self) -> Server:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("cli_server.py"))],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.communicate(timeout=PATIENCE_S)
+
+    def call(self, *arguments: object, cwd: Path) -> Outcome:
+        """Run one command."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([list(map(str, arguments)), str(cwd)]) + "\n")
+        self._process.stdin.flush()
+        return Outcome(*json.loads(self._process.stdout.readline()))
+
+
+def settings(changes: Mapping[str, Any], base: Mapping[str, Any] = DIGITS) -> dict[str, Any]:
+    """Return `base` with changes, YAML path -> value."""
+    document = copy.deepcopy(dict(base))
+    for path, value in changes.items():
+        *sections, key = path.split(".")
+        target = document
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[key] = value
+    return document
+
+
+def write_config(
+    folder: Path, changes: Mapping[str, Any], base: Mapping[str, Any] = DIGITS
+) -> Path:
+    """Write `base` with changes as `config.yaml`."""
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(settings(changes, base)), encoding="utf-8")
+    return path
+
+
+def finished_run(factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with `config.yaml`, its finished run in `run`, and what it printed.
+
+    It is made once for all processes of a test run, and never written again.
+    """
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "finished"
+    with FileLock(shared / "finished.lock"):
+        if not (folder / "out.txt").exists():
+            folder.mkdir(exist_ok=True)
+            config = write_config(folder, {})
+            done = call("run", config.name, "--run-dir", "run", cwd=folder).succeeded()
+            (folder / "err.txt").write_text(done.err, encoding="utf-8")
+            (folder / "out.txt").write_text(done.out, encoding="utf-8")
+    return folder
+
+
+def copy_of(finished: Path, place: Path, *without: str) -> Path:
+    """Copy a finished run and its configuration to `place`; return the run folder.
+
+    Args:
+        finished: what `finished_run` gave.
+        place: existing folder.
+        without: files and folders of the run to leave out.
+    """
+    shutil.copy2(finished / "config.yaml", place)
+    run = place / "run"
+    shutil.copytree(finished / "run", run)
+    for name in without:
+        shutil.rmtree(run / name) if (run / name).is_dir() else (run / name).unlink()
+    return run
+
+
+AFTER_TRAINING = (
+    "importance.h5",
+    "pruning.h5",
+    "pruned.keras",
+    "evaluation.h5",
+    "cost.json",
+    "report",
+)
+AFTER_IMPORTANCE = AFTER_TRAINING[1:]
+AFTER_LEDGER = AFTER_TRAINING[2:]
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return name -> bytes and time of change (ns) of every file in a tree."""
+    return {
+        path.relative_to(folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait until the condition holds; fail if the process ends before."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert process.poll() is None, "the process ended too early"
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.002)

@@ -1,0 +1,60 @@
+"""Networks with random weights, small enough to evaluate literally."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir_prune.config.model import Ann, Cnn, Mlp, ModelConfig, Vgg16
+from kvasir_prune.models import build
+
+SMALL: dict[str, tuple[ModelConfig, tuple[int, int, int]]] = {
+    "ann": (Ann(name="ann"), (6, 6, 1)),
+    "mlp": (Mlp(name="mlp", dropout=0.3), (6, 6, 1)),
+    "cnn": (Cnn(name="cnn"), (9, 9, 3)),
+    "vgg16": (Vgg16(name="vgg16", width=0.05, dense_units=9, input_side_px=32), (32, 32, 3)),
+    "vgg16_bn": (
+        Vgg16(name="vgg16", width=0.05, dense_units=9, input_side_px=32, batch_norm=True),
+        (32, 32, 3),
+    ),
+}
+CLASSES = 4
+
+
+def network(name: str, seed: int = 3) -> keras.Model:
+    """Build one of ours; biases and batch normalisations get values that are not trivial."""
+    config, shape = SMALL[name]
+    model = build(config, shape, CLASSES, seed=seed)
+    randomise(model, seed)
+    return model
+
+
+def randomise(model: keras.Model, seed: int) -> None:
+    """Give biases, scales and moving statistics random values of a plausible size."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        arrays = layer.get_weights()
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, a.shape) for a in arrays])
+        elif len(arrays) == 2:
+            layer.set_weights([arrays[0], rng.normal(0, 0.1, arrays[1].shape)])
+
+
+def images_and_labels(
+    shape: tuple[int, ...], count: int, seed: int = 0
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Random images and labels."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+    return images, rng.integers(0, CLASSES, count)
+
+
+def some_nodes(sizes: dict[str, int], seed: int = 1, share: float = 0.4) -> dict[str, list[int]]:
+    """Choose nodes of every layer, never all of one."""
+    rng = np.random.default_rng(seed)
+    chosen = {}
+    for name, nodes in sizes.items():
+        count = min(nodes - 1, int(np.ceil(nodes * share)))
+        chosen[name] = sorted(rng.choice(nodes, count, replace=False).tolist())
+    return chosen

@@ -1,0 +1,359 @@
+"""The command line as its user meets it: exit codes, help, what needs TensorFlow and what not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+import yaml
+from tests.cli_runs import (
+    AFTER_IMPORTANCE,
+    DIGITS,
+    PATIENCE_S,
+    Outcome,
+    Server,
+    call,
+    contents,
+    copy_of,
+    environment,
+    finished_run,
+    write_config,
+)
+
+from kvasir_prune.cli.signals import interruptible
+from kvasir_prune.errors import Interrupted
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+COMMANDS = {
+    "run": "Do everything that is not done yet",
+    "data": "writes split.csv",
+    "train": "writes model.keras",
+    "importance": "writes importance.h5",
+    "prune": "writes pruning.h5 and pruned.keras",
+    "report": "Writes report/report.html, report.md and report.json",
+    "status": "Say how far a run is",
+    "config": "Check a configuration and print it resolved",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as started:
+        yield started
+
+
+class Forbidden:
+    """Modules that leave a mark when a process imports them, and then fail."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self._folder = folder
+        for name in names:
+            mark = "import pathlib\npathlib.Path(__file__).with_suffix('.mark').touch()\n"
+            (folder / f"{name}.py").write_text(f"{mark}raise ImportError('forbidden here')\n")
+
+    def call(self, *arguments: object, cwd: Path) -> Outcome:
+        """Run a command; assert that it succeeds and imports none of the modules."""
+        done = call(*arguments, cwd=cwd, PYTHONPATH=str(self._folder)).succeeded()
+        assert [mark.stem for mark in self._folder.glob("*.mark")] == []
+        return done
+
+
+@pytest.fixture
+def without_tensorflow(tmp_path: Path) -> Forbidden:
+    folder = tmp_path / "forbidden"
+    folder.mkdir()
+    return Forbidden(folder, "tensorflow", "keras")
+
+
+@pytest.mark.slow
+def test_a_whole_run_ends_with_0_and_names_its_report(finished: Path) -> None:
+    run = finished / "run"
+    assert (finished / "out.txt").read_text().split() == [str(Path("run/report/report.html"))]
+    made = {path.name for path in run.rglob("*") if path.is_file()}
+    assert made >= {
+        *("run.json", "config.yaml", "split.csv", "history.csv", "model.keras", "importance.h5"),
+        *("pruning.h5", "pruned.keras", "evaluation.h5", "report.html", "report.md"),
+    }
+    assert not list(run.rglob("*.partial*"))
+    assert not (run / ".owner.json").exists()
+
+
+def test_forbidden_modules_do_leave_a_mark(tmp_path: Path, without_tensorflow: Forbidden) -> None:
+    forbidden = tmp_path / "forbidden"
+    subprocess.run(
+        [sys.executable, "-c", "import keras"],
+        env=environment(PYTHONPATH=str(forbidden)),
+        capture_output=True,
+        check=False,
+    )
+    assert [mark.stem for mark in forbidden.glob("*.mark")] == ["keras"]
+
+
+def test_run_after_the_end_says_so_without_tensorflow_and_touches_nothing(
+    finished: Path, tmp_path: Path, without_tensorflow: Forbidden
+) -> None:
+    run = copy_of(finished, tmp_path)
+    before = contents(run)
+    done = without_tensorflow.call("run", "config.yaml", "--run-dir", "run", cwd=tmp_path)
+    assert "The run is finished: run" in done.err
+    assert done.out.split() == ["run/report/report.html"]
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("lost", ["nothing", "renderings", "everything"])
+def test_a_report_is_rebuilt_to_the_same_bytes_without_tensorflow(
+    finished: Path, tmp_path: Path, without_tensorflow: Forbidden, lost: str
+) -> None:
+    run = copy_of(finished, tmp_path)
+    wanted = {name: content for name, (content, _) in contents(run / "report").items()}
+    assert {"report.html", "report.md", "report.json"} < set(wanted)
+    for path in (run / "report").rglob("*.*"):
+        if lost == "everything" and path.is_file():
+            path.unlink()
+        elif lost == "renderings" and path.suffix in (".html", ".md", ".svg"):
+            path.write_text("spoilt")
+    done = without_tensorflow.call("report", "config.yaml", "--run-dir", "run", cwd=tmp_path)
+    assert done.out.split() == ["run/report/report.html"]
+    rebuilt = {name: content for name, (content, _) in contents(run / "report").items()}
+    assert rebuilt == wanted
+
+
+def test_a_rebuilt_report_has_the_present_description(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path)
+    config = write_config(tmp_path, {"description": "Better words for it"})
+    server.call("report", config, "--run-dir", run, cwd=tmp_path).succeeded()
+    assert json.loads((run / "report" / "report.json").read_text())["description"] == (
+        "Better words for it"
+    )
+
+
+def test_status_agrees_with_the_ledger_and_needs_no_tensorflow(
+    finished: Path, tmp_path: Path, without_tensorflow: Forbidden
+) -> None:
+    with h5py.File(finished / "run" / "pruning.h5") as ledger:
+        removed, last = len(ledger["removed"]), ledger["removed"][-1]
+    table = without_tensorflow.call("status", finished / "run", cwd=tmp_path).out
+    facts = json.loads(
+        without_tensorflow.call("status", finished / "run", "--json", cwd=tmp_path).out
+    )
+    assert facts["stage"] == "finished"
+    assert facts["epochs"] == "3"
+    assert facts["importance"] == "128 of 128 nodes measured"
+    assert facts["removed"].startswith(f"{removed} of 128 nodes in ")
+    assert facts["loss"].endswith(f"{last['loss']:.5f} now")
+    for label in facts:
+        assert label in table
+
+
+@pytest.mark.parametrize(
+    ("missing", "stage"),
+    [
+        ("report", "report"),
+        ("evaluation.h5", "evaluate"),
+        ("pruned.keras", "prune"),
+        ("importance.h5", "importance"),
+        ("model.keras", "train"),
+        ("split.csv", "data"),
+    ],
+)
+def test_status_names_the_stage_whose_file_is_missing(
+    finished: Path, tmp_path: Path, server: Server, missing: str, stage: str
+) -> None:
+    run = copy_of(finished, tmp_path, missing)
+    done = server.call("status", run, "--json", cwd=tmp_path).succeeded()
+    assert json.loads(done.out)["stage"] == stage
+
+
+def test_status_of_what_is_no_run(tmp_path: Path, server: Server) -> None:
+    server.call("status", tmp_path / "nowhere", cwd=tmp_path).refused(
+        "This folder is no run", tmp_path / "nowhere", "run.json"
+    )
+
+
+def test_config_prints_every_key_and_its_output_is_a_fixed_point(
+    tmp_path: Path, without_tensorflow: Forbidden, server: Server
+) -> None:
+    config = write_config(tmp_path, {})
+    printed = without_tensorflow.call("config", config, cwd=tmp_path).out
+    resolved = yaml.safe_load(printed)
+    assert resolved["training"]["max_epochs"] == 3
+    assert resolved["training"]["optimizer"]["name"] == "adam"
+    assert resolved["importance"]["split"] == "validation"
+    (tmp_path / "resolved.yaml").write_text(printed, encoding="utf-8")
+    assert server.call("config", "resolved.yaml", cwd=tmp_path).out == printed
+
+
+def test_set_overrides_one_key(tmp_path: Path, server: Server) -> None:
+    config = write_config(tmp_path, {})
+    overrides = ("--set", "training.max_epochs=9", "--set", "data.fractions.train=0.7")
+    done = server.call("config", config, *overrides, cwd=tmp_path).succeeded()
+    resolved = yaml.safe_load(done.out)
+    assert resolved["training"]["max_epochs"] == 9
+    assert resolved["data"]["limit_per_class"] == 40
+
+
+def test_config_schema_knows_every_key_of_the_resolved_configuration(
+    tmp_path: Path, server: Server
+) -> None:
+    schema = json.loads(server.call("config", "--schema", cwd=tmp_path).succeeded().out)
+    printed = server.call("config", write_config(tmp_path, {}), cwd=tmp_path).out
+    known = {name for part in _parts(schema) for name in part.get("properties", {})}
+    assert _keys(yaml.safe_load(printed)) <= known
+    assert set(schema["required"]) == {"name", "data", "model"}
+
+
+def _parts(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from _parts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _parts(inner)
+
+
+def _keys(value: Any) -> set[str]:
+    if not isinstance(value, dict):
+        return set()
+    return set(value) | {key for inner in value.values() for key in _keys(inner)}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_what_a_command_does(tmp_path: Path, server: Server, name: str) -> None:
+    shown = _plain(server.call(name, "--help", cwd=tmp_path).succeeded().out)
+    assert COMMANDS[name] in shown
+    assert f"kvasir-prune {name}" in shown
+
+
+def test_help_lists_commands_and_exit_codes(tmp_path: Path, server: Server) -> None:
+    shown = _plain(call("--help", cwd=tmp_path).succeeded().out)
+    for name in COMMANDS:
+        assert f" {name} " in shown
+    assert "Exit codes: 0 done, 1 a bug, 2 your input, 130 or 143 interrupted" in shown
+    bare = server.call(cwd=tmp_path)
+    assert "Exit codes:" in bare.out + bare.err
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s│╭╮╰╯─]+", " ", text)
+
+
+def test_version(tmp_path: Path, server: Server) -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", server.call("--version", cwd=tmp_path).succeeded().out)
+
+
+def test_a_wrong_configuration_lists_all_faults_and_ends_with_2(tmp_path: Path) -> None:
+    config = write_config(tmp_path, {"training.max_epoch": 3, "seed": -1, "model.name": "resnet"})
+    done = call("run", config, "--run-dir", "run", cwd=tmp_path)
+    sentence = done.refused("3 faults", "training.max_epoch", "seed", "model.name", config)
+    assert 'did you mean "max_epochs"?' in sentence
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "missing.yaml"), "cannot be read"),
+        (("run", "."), "cannot be read"),
+        (("config", "config.yaml", "--set", "seed"), "a.b=value"),
+        (("config", "config.yaml", "--set", "seed=[1"), "not valid YAML"),
+        (("config", "torn.yaml"), "not valid YAML"),
+        (("config",), "give a YAML file"),
+        (("prnue", "config.yaml"), "prnue"),
+        (("run", "config.yaml", "--rundir", "x"), "--rundir"),
+        (("run",), "CONFIG"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_a_sentence(
+    tmp_path: Path, server: Server, arguments: tuple[str, ...], words: str
+) -> None:
+    write_config(tmp_path, {})
+    (tmp_path / "torn.yaml").write_text("name: {a: [1,\n", encoding="utf-8")
+    done = server.call(*arguments, cwd=tmp_path)
+    assert done.code == 2
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_not_swallowed_by_code_that_survives_every_exception(number: int) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted) as caught, interruptible():
+        try:
+            os.kill(os.getpid(), number)
+        except Exception:
+            pytest.fail("a library would have gone on")
+    assert caught.value.signal_number == number
+    assert caught.value.exit_code == 128 + number
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_acts_at_once() -> None:
+    program = (
+        "import os, signal, time\n"
+        "from kvasir_prune.cli.signals import interruptible\n"
+        "with interruptible():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    finally:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(600)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=PATIENCE_S, check=False)
+    assert done.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("name", ["train", "prune", "report"])
+def test_scripts_are_doors_to_the_commands(tmp_path: Path, name: str) -> None:
+    helped, refused = (
+        subprocess.run(
+            [sys.executable, SCRIPTS / f"{name}.py", argument],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        for argument in ("--help", "missing.yaml")
+    )
+    assert helped.returncode == 0
+    assert COMMANDS[name] in _plain(helped.stdout)
+    Outcome(refused.returncode, refused.stdout, refused.stderr).refused("missing.yaml")
+
+
+@pytest.mark.slow
+def test_a_command_stops_after_its_stage(finished: Path, tmp_path: Path, server: Server) -> None:
+    run = copy_of(finished, tmp_path, "importance.h5", *AFTER_IMPORTANCE)
+    server.call("importance", "config.yaml", "--run-dir", "run", cwd=tmp_path).succeeded()
+    assert (run / "importance.h5").exists()
+    assert not (run / "pruning.h5").exists()
+    server.call("prune", "config.yaml", "--run-dir", "run", cwd=tmp_path).succeeded()
+    assert (run / "pruned.keras").exists()
+    assert not (run / "report").exists()
+    done = server.call("run", "config.yaml", "--run-dir", "run", cwd=tmp_path).succeeded()
+    assert done.out.split() == ["run/report/report.html"]
+
+
+def test_the_default_run_folder_bears_the_name(tmp_path: Path, server: Server) -> None:
+    place = tmp_path / "checkpoints" / DIGITS["name"]
+    place.mkdir(parents=True)
+    (place / "letter.txt").write_text("not a run")
+    write_config(tmp_path, {})
+    server.call("run", "config.yaml", cwd=tmp_path).refused("checkpoints/tiny", "letter.txt")

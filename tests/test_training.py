@@ -1,0 +1,177 @@
+"""Training: early stopping against Keras's own, and resumption to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvasir_prune.config.method import Adam, EarlyStopping, Sgd, TrainingConfig
+from kvasir_prune.data.dataset import Dataset
+from kvasir_prune.errors import LedgerError, NumericalError
+from kvasir_prune.progress import Silent
+from kvasir_prune.training.fit import train
+from kvasir_prune.training.history import (
+    Epoch,
+    History,
+    best_epoch,
+    is_over,
+    read_csv,
+    stopped_early,
+    to_csv,
+)
+from tests.networks import SMALL, images_and_labels, network
+
+SGD = Sgd(name="sgd", learning_rate=0.05, momentum=0.5, nesterov=True)
+ADAM = Adam(name="adam", learning_rate=0.003)
+
+
+def dataset(name: str) -> Dataset:
+    images, labels = images_and_labels(SMALL[name][1], 60)
+    parts = np.split(np.random.default_rng(1).permutation(60), [36, 50])
+    rows = dict(zip(("train", "validation", "test"), parts, strict=True))
+    return Dataset(images, labels, tuple("abcd"), rows, "digest")
+
+
+def settings(optimizer: Sgd | Adam, epochs: int = 5, patience: int = 2) -> TrainingConfig:
+    stopping = EarlyStopping(patience=patience)
+    return TrainingConfig(
+        max_epochs=epochs, batch_size=8, optimizer=optimizer, early_stopping=stopping
+    )
+
+
+def trained(
+    name: str, config: TrainingConfig, folder: Path, stop_after: int = 99
+) -> tuple[keras.Model, History]:
+    folder.mkdir(exist_ok=True)
+    model = network(name)
+    history: History = ()
+    steps = train(model, dataset(name), config, folder, seed=7, progress=Silent())
+    for number, found in enumerate(steps):
+        history = found
+        if number == stop_after:
+            break
+    return model, history
+
+
+@pytest.mark.parametrize(("name", "optimizer"), [("mlp", ADAM), ("mlp", SGD), ("vgg16_bn", ADAM)])
+def test_interrupted_training_ends_with_the_same_bits(
+    tmp_path: Path, name: str, optimizer: Sgd | Adam
+) -> None:
+    """With dropout (mlp) and batch normalisation (vgg16_bn), whose state must come back too."""
+    config = settings(optimizer)
+    alone, history = trained(name, config, tmp_path / "alone")
+    for stop_after in (0, 1, 2):
+        trained(name, config, tmp_path / "cut", stop_after)
+    resumed, again = trained(name, config, tmp_path / "cut")
+    assert again == history
+    for one, other in zip(alone.get_weights(), resumed.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_the_best_weights_are_restored(tmp_path: Path) -> None:
+    config = settings(Adam(name="adam", learning_rate=0.01), epochs=30, patience=3)
+    model, history = trained("mlp", config, tmp_path)
+    best = best_epoch(history, config.early_stopping)
+    assert best < len(history)
+    data = dataset("mlp")
+    view = keras.Model(model.inputs, model.get_layer("predictions").output)
+    view.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    rows = data.rows["validation"]
+    loss = view.evaluate(data.images[rows], data.labels[rows], verbose=0)
+    assert loss == pytest.approx(history[best - 1].validation_loss, rel=1e-5)
+
+
+def test_the_order_of_images_differs_from_epoch_to_epoch_and_is_a_permutation() -> None:
+    from kvasir_prune.training.fit import _EpochBatches
+
+    def order(seed: int, epoch: int) -> list[int]:
+        data = dataset("mlp")
+        numbered = Dataset(
+            np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1),
+            data.labels,
+            data.classes,
+            data.rows,
+            "",
+        )
+        batches = _EpochBatches(numbered, 8, seed, epoch)
+        return [int(x) for i in range(len(batches)) for x in batches[i][0].ravel()]
+
+    assert order(1, 1) == order(1, 1)
+    assert order(1, 1) != order(1, 2)
+    assert order(1, 1) != order(2, 1)
+    assert sorted(order(1, 2)) == sorted(dataset("mlp").rows["train"].tolist())
+
+
+def epochs_of(losses: list[float]) -> History:
+    return tuple(Epoch(n, 1.0, 0.5, loss, 0.5) for n, loss in enumerate(losses, start=1))
+
+
+@given(
+    st.lists(st.integers(0, 6).map(float), min_size=1, max_size=15),
+    st.integers(1, 4),
+    st.sampled_from([0.0, 1.0]),
+)
+def test_early_stopping_is_keras_s_own(
+    losses: list[float], patience: int, min_delta: float
+) -> None:
+    """Keras's callback, fed the same losses, stops at the same epoch and keeps the same weights."""
+    theirs = keras.callbacks.EarlyStopping(
+        monitor="val_loss", patience=patience, min_delta=min_delta
+    )
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.stop_training = False
+    theirs.set_model(model)
+    theirs.on_train_begin()
+    config = TrainingConfig(
+        max_epochs=100,
+        early_stopping=EarlyStopping(patience=patience, min_delta=min_delta),
+    )
+    history = epochs_of(losses)
+    for number, loss in enumerate(losses):
+        theirs.on_epoch_end(number, {"val_loss": loss})
+        assert stopped_early(history[: number + 1], config) == bool(model.stop_training)
+        if model.stop_training:
+            break
+    assert best_epoch(history[: number + 1], config.early_stopping) == theirs.best_epoch + 1
+
+
+def test_without_early_stopping_the_last_weights_are_kept() -> None:
+    config = TrainingConfig(max_epochs=3)
+    history = epochs_of([1.0, 3.0, 2.0])
+    assert best_epoch(history, None) == 3
+    assert is_over(history, config)
+    assert not is_over(history[:2], config)
+
+
+def test_history_survives_csv_to_the_bit(tmp_path: Path) -> None:
+    history = (Epoch(1, 1 / 3, 0.1, 2 / 7, 1e-17), Epoch(2, 5e300, 0.2, 0.3, 0.4))
+    (tmp_path / "h.csv").write_text(to_csv(history))
+    assert read_csv(tmp_path / "h.csv") == history
+
+
+def test_a_training_that_diverges_says_so_and_publishes_nothing(tmp_path: Path) -> None:
+    config = settings(Sgd(name="sgd", learning_rate=1e30))
+    with pytest.raises(NumericalError, match="diverged") as caught:
+        trained("mlp", config, tmp_path)
+    assert "epoch 1" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    trained("mlp", settings(ADAM), tmp_path, stop_after=1)
+    with pytest.raises(LedgerError, match="another network"):
+        trained("ann", settings(ADAM), tmp_path)
+
+
+def test_a_checkpoint_cut_short_is_refused_and_kept(tmp_path: Path) -> None:
+    trained("mlp", settings(ADAM), tmp_path, stop_after=1)
+    path = tmp_path / "checkpoint.h5"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(LedgerError, match="cannot be opened"):
+        trained("mlp", settings(ADAM), tmp_path)
+    assert path.stat().st_size == 1000
