@@ -31,9 +31,7 @@ def main() -> None:
             [*pip, "freeze", "--all"], check=True, capture_output=True, text=True
         ).stdout
     lines = [
-        line
-        for line in frozen.splitlines()
-        if "==" in line and not line.startswith((OWN, "pip=="))
+        line for line in frozen.splitlines() if "==" in line and not line.startswith((OWN, "pip=="))
     ]
     (ROOT / "requirements.lock").write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
     print(f"{len(lines)} packages pinned", file=sys.stderr)

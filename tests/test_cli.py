@@ -15,6 +15,9 @@ from typing import Any
 import h5py
 import pytest
 import yaml
+
+from kvasir_prune.cli.signals import interruptible
+from kvasir_prune.errors import Interrupted
 from tests.cli_runs import (
     AFTER_IMPORTANCE,
     DIGITS,
@@ -28,9 +31,6 @@ from tests.cli_runs import (
     finished_run,
     write_config,
 )
-
-from kvasir_prune.cli.signals import interruptible
-from kvasir_prune.errors import Interrupted
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 COMMANDS = {
@@ -114,7 +114,7 @@ def test_run_after_the_end_says_so_without_tensorflow_and_touches_nothing(
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("lost", ["nothing", "renderings", "everything"])
+@pytest.mark.parametrize("lost", ["renderings", "everything"])
 def test_a_report_is_rebuilt_to_the_same_bytes_without_tensorflow(
     finished: Path, tmp_path: Path, without_tensorflow: Forbidden, lost: str
 ) -> None:
@@ -293,12 +293,16 @@ def test_wrong_usage_ends_with_2_and_a_sentence(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_not_swallowed_by_code_that_survives_every_exception(number: int) -> None:
+    def stubborn() -> None:
+        with interruptible():
+            try:
+                os.kill(os.getpid(), number)
+            except Exception:
+                pytest.fail("a library would have gone on")
+
     before = signal.getsignal(number)
-    with pytest.raises(Interrupted) as caught, interruptible():
-        try:
-            os.kill(os.getpid(), number)
-        except Exception:
-            pytest.fail("a library would have gone on")
+    with pytest.raises(Interrupted) as caught:
+        stubborn()
     assert caught.value.signal_number == number
     assert caught.value.exit_code == 128 + number
     assert signal.getsignal(number) is before

@@ -106,10 +106,7 @@ def read_chain(model: keras.Model) -> Chain:
     for layer in layers[linear[0] :]:
         _check_layer(layer, is_output=layer is layers[linear[-1]])
     _check_after_output(layers[linear[-1] + 1 :])
-    hidden = tuple(
-        _hidden(layers, producer, consumer)
-        for producer, consumer in pairwise(linear)
-    )
+    hidden = tuple(_hidden(layers, producer, consumer) for producer, consumer in pairwise(linear))
     body = [*layers[: linear[-1]], _without_softmax(layers[linear[-1]])]
     return Chain(model, tuple(body), hidden)
 

@@ -1,0 +1,22 @@
+"""What several test files share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REAL_DATA_VARIABLE = "KVASIR_PRUNE_TEST_DATA"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Find a file of a real data set; skip the test, by name, where it is not there."""
+
+    def find(name: str) -> Path:
+        folder = os.environ.get(REAL_DATA_VARIABLE)
+        if not folder or not Path(folder, name).exists():
+            pytest.skip(f"{REAL_DATA_VARIABLE} has no {name}")
+        return Path(folder, name)
+
+    return find

@@ -1,0 +1,230 @@
+"""Wrong input ends with 2 and a sentence: what, where, what was found, expected, how to mend it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli_runs import (
+    AFTER_IMPORTANCE,
+    AFTER_TRAINING,
+    Server,
+    call,
+    contents,
+    copy_of,
+    finished_run,
+    write_config,
+)
+from tests.test_run_folder import RUN, change_weights
+
+FOLDER = {
+    "name": "folder",
+    "data": {"source": "image_folder", "root": "images"},
+    "model": {"name": "ann", "input_side_px": 8},
+    "training": {"max_epochs": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as started:
+        yield started
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Give two class folders of six JPEG files, and a configuration that names them."""
+    write_config(tmp_path, {}, FOLDER)
+    random = np.random.default_rng(5)
+    for label in ("polyp", "ulcer"):
+        folder = tmp_path / "images" / label
+        folder.mkdir(parents=True)
+        for number in range(6):
+            pixels = random.integers(0, 256, (32, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    return tmp_path / "images"
+
+
+def test_the_images_are_good_before_they_are_spoilt(
+    images: Path, tmp_path: Path, server: Server
+) -> None:
+    server.call("data", *RUN[1:], cwd=tmp_path).succeeded()
+    with (tmp_path / "run" / "split.csv").open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert [line["path"] for line in lines] == sorted(
+        path.relative_to(images).as_posix() for path in images.glob("*/*.jpg")
+    )
+    for label in ("polyp", "ulcer"):
+        assert {line["split"] for line in lines if line["class"] == label} == {
+            *("train", "validation", "test")
+        }
+
+
+@pytest.mark.slow
+def test_a_missing_folder_is_told_in_full_by_the_real_command(tmp_path: Path) -> None:
+    write_config(tmp_path, {"data.root": "nowhere/images"}, FOLDER)
+    sentence = call(*RUN, cwd=tmp_path).refused(
+        "There is no such file or folder of images.",
+        "where: data.root",
+        "found: nowhere/images",
+        "expected: a folder of class folders",
+        "to mend it: correct data.root",
+    )
+    assert "KVASIR_PRUNE_DATA" in sentence
+
+
+def test_one_class_is_refused(images: Path, tmp_path: Path, server: Server) -> None:
+    shutil.rmtree(images / "ulcer")
+    server.call(*RUN, cwd=tmp_path).refused(
+        'There is one class only, "polyp"',
+        "where: images",
+        "expected: at least two class folders",
+        "to mend it: point data.root at",
+    )
+
+
+def test_an_empty_class_is_refused(images: Path, tmp_path: Path, server: Server) -> None:
+    (images / "empty").mkdir()
+    server.call(*RUN, cwd=tmp_path).refused("A class has no images: empty", "expected", "to mend")
+
+
+def test_a_class_too_small_to_divide_is_refused(
+    images: Path, tmp_path: Path, server: Server
+) -> None:
+    for path in sorted((images / "ulcer").iterdir())[2:]:
+        path.unlink()
+    server.call(*RUN, cwd=tmp_path).refused(
+        'The class "ulcer" has fewer images', "found: 2 images", "expected: at least 3", "to mend"
+    )
+
+
+def _truncate(images: Path) -> dict[str, str]:
+    """Spoil four files in four ways; return name -> a word of the reason."""
+    whole = (images / "polyp" / "0.jpg").read_bytes()
+    spoilt = {
+        "polyp/0.jpg": (whole[: len(whole) // 2], "truncated"),
+        "polyp/3.jpg": (b"", "empty"),
+        "ulcer/1.jpg": (b"a letter, not an image", "no image"),
+        "ulcer/5.jpg": (whole[:-40], "truncated"),
+    }
+    for name, (content, _) in spoilt.items():
+        (images / name).write_bytes(content)
+    return {name: word for name, (_, word) in spoilt.items()}
+
+
+def test_bad_images_are_all_listed_at_once(images: Path, tmp_path: Path, server: Server) -> None:
+    spoilt = _truncate(images)
+    sentence = server.call(*RUN, cwd=tmp_path).refused(
+        "4 files are no whole image", "where: data.root", "to mend it: repair or delete them"
+    )
+    listed = [line.strip() for line in sentence.splitlines() if line.strip().startswith("- ")]
+    assert [line.removeprefix("- ").split(":")[0] for line in listed] == sorted(spoilt)
+    for line, name in zip(listed, sorted(spoilt), strict=True):
+        assert spoilt[name] in line
+    assert not (tmp_path / "run" / "split.csv").exists()
+
+
+def test_mended_images_let_the_same_run_go_on(images: Path, tmp_path: Path, server: Server) -> None:
+    for name in _truncate(images):
+        good = images / name
+        server.call("data", *RUN[1:], cwd=tmp_path).refused(name)
+        shutil.copy2(images / "polyp" / "1.jpg", good)
+    server.call("data", *RUN[1:], cwd=tmp_path).succeeded()
+    assert len((tmp_path / "run" / "split.csv").read_text().splitlines()) == 1 + 12
+
+
+def test_bad_images_can_be_left_out_on_record(images: Path, tmp_path: Path, server: Server) -> None:
+    spoilt = _truncate(images)
+    write_config(tmp_path, {"data.on_bad_image": "skip"}, FOLDER)
+    server.call("data", *RUN[1:], cwd=tmp_path).succeeded()
+    facts = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert [line.split(":")[0] for line in facts["skipped"]] == sorted(spoilt)
+    assert facts["images"] == 12 - len(spoilt)
+
+
+def test_images_of_different_sizes_are_refused_without_a_size(
+    images: Path, tmp_path: Path, server: Server
+) -> None:
+    Image.new("RGB", (9, 9)).save(images / "ulcer" / "2.jpg")
+    write_config(tmp_path, {"model.input_side_px": None}, FOLDER)
+    server.call(*RUN, cwd=tmp_path).refused(
+        "not all of one size", "ulcer/2.jpg", "found: 9x9", "expected: 40x32", "input_side_px"
+    )
+
+
+@pytest.mark.parametrize("section", ["pruning", "importance"])
+def test_an_unknown_layer_is_refused_before_the_training(
+    tmp_path: Path, server: Server, section: str
+) -> None:
+    write_config(tmp_path, {f"{section}.layers": ["dense1", "block5_conv3"]})
+    server.call(*RUN, cwd=tmp_path).refused(
+        'no prunable layer "block5_conv3"',
+        "pruning.layers",
+        "found: block5_conv3",
+        "expected: dense1",
+    )
+    assert not (tmp_path / "run" / "training" / "checkpoint.h5").exists()
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_an_unknown_initializer_is_refused(tmp_path: Path, server: Server) -> None:
+    write_config(tmp_path, {"model.initializer": "xavier"})
+    server.call(*RUN, cwd=tmp_path).refused("xavier", "where: model", "model.initializer")
+
+
+def test_a_diverged_training_names_its_epoch(tmp_path: Path, server: Server) -> None:
+    write_config(tmp_path, {"training.optimizer": {"name": "sgd", "learning_rate": 1e30}})
+    for _ in range(2):
+        server.call(*RUN, cwd=tmp_path).refused(
+            "The training has diverged",
+            "where: epoch 1",
+            "found: training loss",
+            "to mend it: lower training.optimizer.learning_rate",
+        )
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_a_network_of_nan_is_refused_by_importance_and_by_pruning(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_TRAINING)
+    change_weights(run / "model.keras", lambda values: values * np.float32("nan"))
+    record = json.loads((run / "run.json").read_text())
+    del record["digests"]["weights"]
+    (run / "run.json").write_text(json.dumps(record))
+    words = (
+        "A loss is not a finite number",
+        "where: the whole network",
+        "found: nan",
+        "to mend it",
+    )
+    server.call(*RUN, cwd=tmp_path).refused(*words)
+    assert not (run / "importance.h5").exists()
+    shutil.copy2(finished / "run" / "importance.h5", run)
+    with h5py.File(run / "importance.h5", "r+") as file:
+        digests = json.loads((run / "run.json").read_text())["digests"]
+        file.attrs["identity.weights"] = digests["weights"]
+    server.call(*RUN, cwd=tmp_path).refused(*words)
+    assert not (run / "pruning.h5").exists()
+
+
+def test_a_network_that_turns_nan_while_pruning_keeps_what_was_recorded(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE)
+    before = contents(run)
+    server.call(*RUN, cwd=tmp_path).succeeded()
+    assert before

@@ -1,0 +1,445 @@
+"""What a run folder refuses, and that refusing it touches nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.cli_runs import (
+    AFTER_IMPORTANCE,
+    AFTER_LEDGER,
+    AFTER_TRAINING,
+    PATIENCE_S,
+    Outcome,
+    Server,
+    contents,
+    copy_of,
+    environment,
+    finished_run,
+    write_config,
+)
+
+RUN = ("run", "config.yaml", "--run-dir", "run")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as started:
+        yield started
+
+
+@pytest.mark.parametrize("name", ["run", "report", "train"])
+def test_another_configuration_is_refused_key_by_key(
+    finished: Path, tmp_path: Path, server: Server, name: str
+) -> None:
+    run = copy_of(finished, tmp_path)
+    write_config(
+        tmp_path,
+        {
+            "seed": 7,
+            "training.max_epochs": 4,
+            "training.optimizer": {"name": "sgd"},
+            "pruning.layers": ["dense1"],
+        },
+    )
+    before = contents(run)
+    sentence = server.call(name, *RUN[1:], cwd=tmp_path).refused("another configuration", "run")
+    lines = {line.strip() for line in sentence.splitlines()}
+    assert lines >= {
+        "- seed: it has 0, now it is 7",
+        "- training.max_epochs: it has 3, now it is 4",
+        "- training.optimizer.name: it has 'adam', now it is 'sgd'",
+        "- training.optimizer.beta_1: it has 0.9, now it is None",
+        "- training.optimizer.nesterov: it has None, now it is False",
+        "- pruning.layers: it has None, now it is ['dense1']",
+    }
+    assert not any(line.startswith(("- name", "- model", "- data")) for line in lines)
+    assert "--run-dir" in sentence
+    assert contents(run) == before
+
+
+COSMETIC = {
+    "name": "another_name",
+    "description": "other words",
+    "evaluation.every_removals": 5,
+    "pruning.commit_every_s": 0.0,
+    "runtime.threads": 1,
+}
+
+
+def test_cosmetic_differences_pass_at_the_end(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path)
+    write_config(tmp_path, COSMETIC)
+    before = contents(run)
+    assert "The run is finished" in server.call(*RUN, cwd=tmp_path).succeeded().err
+    assert contents(run) == before
+
+
+@pytest.mark.slow
+def test_cosmetic_differences_pass_on_the_way_and_change_no_removal(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE)
+    write_config(tmp_path, {**COSMETIC, "runtime.threads": None})
+    server.call(*RUN, cwd=tmp_path).succeeded()
+    with h5py.File(run / "pruning.h5") as new, h5py.File(finished / "run" / "pruning.h5") as old:
+        assert new["removed"][()].tobytes() == old["removed"][()].tobytes()
+        assert len(new["evolution"]) > len(old["evolution"])
+
+
+def test_another_set_of_versions_is_refused(finished: Path, tmp_path: Path, server: Server) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_LEDGER)
+    record = json.loads((run / "run.json").read_text())
+    record["versions"]["numpy"] = "1.0.0"
+    (run / "run.json").write_text(json.dumps(record))
+    before = contents(run)
+    server.call(*RUN, cwd=tmp_path).refused(
+        "another set of versions", f"- numpy: it has '1.0.0', now it is '{np.__version__}'"
+    )
+    assert contents(run) == before
+
+
+def test_another_split_is_refused(finished: Path, tmp_path: Path, server: Server) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_LEDGER)
+    lines = (run / "split.csv").read_text().splitlines(keepends=True)
+    places = [next(n for n, s in enumerate(lines) if s.endswith(f",{name}\n")) for name in PARTS]
+    for place, name in zip(places, reversed(PARTS), strict=True):
+        lines[place] = lines[place].rsplit(",", 1)[0] + f",{name}\n"
+    (run / "split.csv").write_text("".join(lines))
+    before = contents(run)
+    digest = json.loads((run / "run.json").read_text())["digests"]["split"]
+    server.call(*RUN, cwd=tmp_path).refused("another split", digest)
+    _assert_untouched(run, before)
+
+
+PARTS = ("train", "validation")
+
+
+def test_a_split_of_other_images_is_refused(finished: Path, tmp_path: Path, server: Server) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_LEDGER)
+    lines = (run / "split.csv").read_text().splitlines(keepends=True)
+    (run / "split.csv").write_text("".join(lines[:-1]))
+    before = contents(run)
+    server.call(*RUN, cwd=tmp_path).refused("split.csv", "399 images", "400 images")
+    _assert_untouched(run, before)
+
+
+def test_another_network_is_refused(finished: Path, tmp_path: Path, server: Server) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_LEDGER)
+    change_weights(run / "model.keras", lambda values: values * np.float32(1.01))
+    before = contents(run)
+    digest = json.loads((run / "run.json").read_text())["digests"]["weights"]
+    server.call(*RUN, cwd=tmp_path).refused("another trained network", digest)
+    _assert_untouched(run, before)
+
+
+def change_weights(model: Path, change: Callable[[Any], Any]) -> None:
+    """Change every array of a Keras file, without Keras."""
+    with zipfile.ZipFile(model) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        arrays: list[h5py.Dataset] = []
+        file.visititems(lambda _, item: arrays.append(item) if hasattr(item, "shape") else None)
+        assert sum(array.size for array in arrays) > 1000
+        for array in arrays:
+            array[...] = change(array[()])
+    parts["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(model, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("name", ["pruning.h5", "importance.h5"])
+def test_a_record_that_another_run_wrote_is_refused(
+    finished: Path, tmp_path: Path, server: Server, name: str
+) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_LEDGER)
+    key = {"pruning.h5": "weights", "importance.h5": "identity.weights"}[name]
+    with h5py.File(run / name, "r+") as file:
+        assert len(file.attrs[key]) == 64
+        file.attrs[key] = "f" * 64
+    before = contents(run)
+    server.call(*RUN, cwd=tmp_path).refused("another run", run.name, name, "f" * 64)
+    _assert_untouched(run, before)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path, server: Server) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("do not touch")
+    (tmp_path / "run" / ".hidden").write_text("may stay")
+    write_config(tmp_path, {})
+    before = contents(tmp_path / "run")
+    server.call(*RUN, cwd=tmp_path).refused("holds other files", "thesis.tex", "--run-dir")
+    server.call("report", *RUN[1:], cwd=tmp_path).refused("holds other files")
+    assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("place", ["config.yaml", "config.yaml/below"])
+def test_a_file_in_the_place_of_the_folder_is_refused(
+    tmp_path: Path, server: Server, place: str
+) -> None:
+    write_config(tmp_path, {})
+    server.call("run", "config.yaml", "--run-dir", place, cwd=tmp_path).refused(
+        "cannot be made or written", place
+    )
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from kvasir_prune.experiment.folder import RunFolder
+with RunFolder(Path(sys.argv[1])).owned():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(finished: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Give another process that owns the run folder until its input ends."""
+    run = copy_of(finished, tmp_path)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(run)],
+        env=environment(),
+        stdin=pipe,
+        stdout=pipe,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate(timeout=PATIENCE_S)
+
+
+def test_a_folder_in_use_is_refused_and_the_user_named(
+    tmp_path: Path, server: Server, holder: subprocess.Popen[str]
+) -> None:
+    before = contents(tmp_path / "run")
+    for name in ("run", "report"):
+        server.call(name, *RUN[1:], cwd=tmp_path).refused(
+            "Another process is working", f"process {holder.pid} on "
+        )
+    server.call("status", "run", cwd=tmp_path).succeeded()
+    assert contents(tmp_path / "run") == before
+
+
+def test_the_lock_of_a_dead_process_is_no_obstacle(
+    tmp_path: Path, server: Server, holder: subprocess.Popen[str]
+) -> None:
+    holder.kill()
+    holder.wait(PATIENCE_S)
+    assert str(holder.pid) in (tmp_path / "run" / ".owner.json").read_text()
+    server.call(*RUN, cwd=tmp_path).succeeded()
+    assert not (tmp_path / "run" / ".owner.json").exists()
+
+
+@pytest.fixture
+def readable_by_all() -> Iterator[Path]:
+    """Give a folder that other users may enter; pytest's own folders are closed to them."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_read_only_folder_is_refused(finished: Path, readable_by_all: Path) -> None:
+    run = copy_of(finished, readable_by_all)
+    before = contents(run)
+    new = readable_by_all / "closed"
+    new.mkdir()
+    for folder in (run, new):
+        folder.chmod(0o555)
+    try:
+        for name, folder in (
+            ("run", "run"),
+            ("report", "run"),
+            ("run", "closed"),
+            ("run", "closed/new"),
+        ):
+            done = _call_unprivileged(readable_by_all, name, "config.yaml", "--run-dir", folder)
+            done.refused("cannot be made or written", folder, "Permission denied", "--run-dir")
+        _call_unprivileged(readable_by_all, "status", "run", "--json").succeeded()
+        assert contents(run) == before
+        assert not list(new.iterdir())
+    finally:
+        for folder in (run, new):
+            folder.chmod(0o755)
+
+
+UNPRIVILEGED = """
+import os
+from kvasir_prune.cli import app, main
+if os.geteuid() == 0:
+    try:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    except OSError:
+        raise SystemExit("root that cannot be left")
+main()
+"""
+
+
+def _call_unprivileged(cwd: Path, *arguments: str) -> Outcome:
+    """Run a command as somebody who may not write here: root would be allowed everything.
+
+    Root is left after the imports, for the interpreter may lie where only root can read.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", UNPRIVILEGED, *arguments],
+        cwd=cwd,
+        env=environment(HOME=str(cwd)),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    if "root that cannot be left" in done.stderr:
+        pytest.skip("this root may not become another user")
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def cut_short(content: bytes) -> bytes:
+    return content[: len(content) * 2 // 3]
+
+
+def zeroed(content: bytes) -> bytes:
+    return bytes(len(content))
+
+
+def emptied(_: bytes) -> bytes:
+    return b""
+
+
+def flipped_in_a_row(content: bytes) -> bytes:
+    """Flip one bit of a removal's loss."""
+    with h5py.File(io.BytesIO(content)) as file:
+        table = file["removed"]
+        start = table.id.get_offset() + 3 * table.dtype.itemsize + table.dtype.fields["loss"][1]
+    return content[:start] + bytes([content[start] ^ 1]) + content[start + 1 :]
+
+
+@pytest.mark.parametrize("stage", ["in the middle", "at the end"])
+@pytest.mark.parametrize("damage", [cut_short, zeroed, emptied, flipped_in_a_row])
+def test_a_damaged_ledger_is_told_and_kept(
+    finished: Path, tmp_path: Path, server: Server, damage: Callable[[bytes], bytes], stage: str
+) -> None:
+    run = copy_of(finished, tmp_path, *(AFTER_LEDGER if stage == "in the middle" else ()))
+    _spoil(run / "pruning.h5", damage)
+    before = contents(run)
+    for arguments in (RUN, ("report", *RUN[1:]), ("status", "run")):
+        sentence = server.call(*arguments, cwd=tmp_path).refused("pruning.h5", "to mend it")
+        assert "TensorFlow" not in sentence
+        if damage is flipped_in_a_row:
+            assert "the first is row 3" in sentence
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("stage", ["in the middle", "at the end"])
+@pytest.mark.parametrize("damage", [cut_short, zeroed])
+def test_damaged_importances_are_told_and_kept(
+    finished: Path, tmp_path: Path, server: Server, damage: Callable[[bytes], bytes], stage: str
+) -> None:
+    run = copy_of(finished, tmp_path, *(AFTER_IMPORTANCE if stage == "in the middle" else ()))
+    _spoil(run / "importance.h5", damage)
+    before = contents(run)
+    for arguments in (RUN, ("report", *RUN[1:]), ("status", "run")):
+        server.call(*arguments, cwd=tmp_path).refused("importance.h5", "to mend it")
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"schema_version": 1, "comm',
+        "",
+        "[1, 2]",
+        "null",
+        '{"schema_version": 1}',
+        '{"schema_version": 1, "command": "", "created": "", "threads": "two", '
+        '"identity": {}, "versions": {}, "digests": {}}',
+        "\udcff\udcfe",
+    ],
+)
+def test_a_damaged_record_of_the_run_is_told(
+    finished: Path, tmp_path: Path, server: Server, content: str
+) -> None:
+    run = copy_of(finished, tmp_path)
+    (run / "run.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    before = contents(run)
+    for arguments in (RUN, ("report", *RUN[1:]), ("status", "run")):
+        server.call(*arguments, cwd=tmp_path).refused("run.json", "damaged", "to mend it")
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("name", ["run.json", "pruning.h5", "importance.h5"])
+def test_files_of_another_version_are_told(
+    finished: Path, tmp_path: Path, server: Server, name: str
+) -> None:
+    run = copy_of(finished, tmp_path)
+    if name == "run.json":
+        record = json.loads((run / name).read_text())
+        (run / name).write_text(json.dumps({**record, "schema_version": 99}))
+    else:
+        with h5py.File(run / name, "r+") as file:
+            file.attrs["schema_version"] = 99
+    before = contents(run)
+    for arguments in (RUN, ("status", "run")):
+        server.call(*arguments, cwd=tmp_path).refused(name, "schema version 99", "another version")
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("damage", [cut_short, zeroed, emptied])
+def test_a_damaged_network_is_told_and_kept(
+    finished: Path, tmp_path: Path, server: Server, damage: Callable[[bytes], bytes]
+) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_TRAINING)
+    _spoil(run / "model.keras", damage)
+    before = contents(run)
+    server.call(*RUN, cwd=tmp_path).refused("The model file cannot be read", "model.keras")
+    _assert_untouched(run, before)
+
+
+def test_what_a_killed_writer_left_is_swept_away(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path)
+    (run / ".pruning.4711.partial.h5").write_bytes(b"half")
+    server.call(*RUN, cwd=tmp_path).succeeded()
+    assert not list(run.glob(".*.partial*"))
+
+
+def _spoil(path: Path, damage: Callable[[bytes], bytes]) -> None:
+    content = path.read_bytes()
+    path.write_bytes(damage(content))
+    assert path.read_bytes() != content
+
+
+def _assert_untouched(run: Path, before: dict[str, tuple[bytes, int]]) -> None:
+    """Assert that only the resolved configuration was written again, to the same bytes."""
+    after = contents(run)
+    assert {name: content for name, (content, _) in after.items()} == {
+        name: content for name, (content, _) in before.items()
+    }
+    changed = {name for name, (_, time) in after.items() if time != before[name][1]}
+    assert changed <= {"config.yaml"}
