@@ -14,7 +14,7 @@ from kvasir_prune.config.method import Adam, EarlyStopping, Sgd, TrainingConfig
 from kvasir_prune.data.dataset import Dataset
 from kvasir_prune.errors import LedgerError, NumericalError
 from kvasir_prune.progress import Silent
-from kvasir_prune.training.fit import train
+from kvasir_prune.training.fit import epoch_batches, train
 from kvasir_prune.training.history import (
     Epoch,
     History,
@@ -87,19 +87,9 @@ def test_the_best_weights_are_restored(tmp_path: Path) -> None:
 
 
 def test_the_order_of_images_differs_from_epoch_to_epoch_and_is_a_permutation() -> None:
-    from kvasir_prune.training.fit import _EpochBatches
-
     def order(seed: int, epoch: int) -> list[int]:
-        data = dataset("mlp")
-        numbered = Dataset(
-            np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1),
-            data.labels,
-            data.classes,
-            data.rows,
-            "",
-        )
-        batches = _EpochBatches(numbered, 8, seed, epoch)
-        return [int(x) for i in range(len(batches)) for x in batches[i][0].ravel()]
+        batches = epoch_batches(dataset("mlp"), 8, seed, epoch)
+        return [int(row) for batch in batches for row in batch]
 
     assert order(1, 1) == order(1, 1)
     assert order(1, 1) != order(1, 2)

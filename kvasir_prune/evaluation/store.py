@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir_prune.ledger.tables import open_for_reading
+from kvasir_prune.ledger.tables import check_schema, open_for_reading
 from kvasir_prune.publish import publishing
 
 SCHEMA_VERSION = 1
@@ -54,6 +54,7 @@ def read(path: Path) -> tuple[tuple[str, ...], dict[str, SplitLogits]]:
         LedgerError: the file is damaged.
     """
     with open_for_reading(path) as file:
+        check_schema(file, SCHEMA_VERSION)
         classes = tuple(json.loads(file.attrs["classes"]))
         splits = {
             name: SplitLogits(group["labels"][()], group["before"][()], group["after"][()])

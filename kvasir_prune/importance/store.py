@@ -19,13 +19,13 @@ import h5py
 import numpy as np
 
 from kvasir_prune.errors import LedgerError
-from kvasir_prune.ledger.tables import open_for_reading, read_table, table
+from kvasir_prune.ledger.tables import check_schema, open_for_reading, read_table, table
 from kvasir_prune.publish import publishing
 from kvasir_prune.types import LayerSize, LossAccuracy, Scored
 
 SCHEMA_VERSION = 1
 LAYERS = np.dtype(
-    [("name", "S64"), ("nodes", "<i8"), ("important", "<i8"), ("zero", "<i8"), ("worse", "<i8")]
+    [("name", "S128"), ("nodes", "<i8"), ("important", "<i8"), ("zero", "<i8"), ("worse", "<i8")]
 )
 BASELINE = np.dtype([("loss", "<f8"), ("accuracy", "<f8")])
 NODES = np.dtype(
@@ -153,13 +153,7 @@ class ImportanceStore:
 
     def _read(self) -> None:
         with open_for_reading(self.path) as file:
-            if file.attrs.get("schema_version") != SCHEMA_VERSION:
-                raise LedgerError(
-                    "The importances were written by another version of this package.",
-                    where=self.path,
-                    got=f"schema version {file.attrs.get('schema_version')}",
-                    expected=f"schema version {SCHEMA_VERSION}",
-                )
+            check_schema(file, SCHEMA_VERSION)
             prefix = "identity."
             self.identity = {
                 key.removeprefix(prefix): str(value)

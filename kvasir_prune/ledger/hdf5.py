@@ -25,7 +25,7 @@ import numpy as np
 from kvasir_prune.errors import LedgerError
 from kvasir_prune.ledger.memory import MemoryLedger
 from kvasir_prune.ledger.state import State
-from kvasir_prune.ledger.tables import Table, open_for_reading, read_table, table
+from kvasir_prune.ledger.tables import Table, check_schema, open_for_reading, read_table, table
 from kvasir_prune.publish import publishing
 from kvasir_prune.types import (
     Entry,
@@ -40,7 +40,7 @@ from kvasir_prune.types import (
 SCHEMA_VERSION = 1
 
 LAYERS = np.dtype(
-    [("name", "S64"), ("nodes", "<i8"), ("finished_at", "<i8"), ("evaluations", "<i8")]
+    [("name", "S128"), ("nodes", "<i8"), ("finished_at", "<i8"), ("evaluations", "<i8")]
 )
 LOSS = np.dtype([("loss", "<f8"), ("accuracy", "<f8")])
 REMOVED = np.dtype(
@@ -178,15 +178,7 @@ class HDF5Ledger:
 
     def _read(self) -> None:
         with open_for_reading(self.path) as file:
-            version = file.attrs.get("schema_version")
-            if version != SCHEMA_VERSION:
-                raise LedgerError(
-                    "The ledger was written by another version of this package.",
-                    where=self.path,
-                    got=f"schema version {version}",
-                    expected=f"schema version {SCHEMA_VERSION}",
-                    fix="use the version that wrote it, or start again in a new run folder",
-                )
+            check_schema(file, SCHEMA_VERSION)
             self.identity = {
                 key: str(value) for key, value in file.attrs.items() if key != "schema_version"
             }

@@ -77,6 +77,23 @@ def open_for_reading(path: Path) -> h5py.File:
         ) from None
 
 
+def check_schema(file: h5py.File, version: int) -> None:
+    """Refuse a file that another version of this package wrote.
+
+    Raises:
+        LedgerError: its attribute `schema_version` is not `version`.
+    """
+    found = file.attrs.get("schema_version")
+    if found != version:
+        raise LedgerError(
+            "A file of the run was written by another version of this package.",
+            where=file.filename,
+            got=f"schema version {found}",
+            expected=f"schema version {version}",
+            fix="use the version that wrote it, or start again in a new run folder",
+        )
+
+
 def _fields(columns: np.dtype[np.void]) -> list[tuple[str, np.dtype[Any]]]:
     return [(name, columns[name]) for name in columns.names or ()]
 

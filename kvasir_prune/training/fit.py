@@ -25,33 +25,13 @@ from kvasir_prune.training.history import Epoch, History, best_epoch, is_over
 from kvasir_prune.types import TRAIN, VALIDATION, LossAccuracy
 
 
-class _EpochBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """The training images of one epoch, in an order that seed and epoch alone decide."""
-
-    def __init__(self, dataset: Dataset, batch_size: int, seed: int, epoch: int) -> None:
-        super().__init__(workers=1)
-        rows = dataset.rows[TRAIN]
-        self._rows = np.random.default_rng((seed, epoch)).permutation(rows)
-        self._dataset = dataset
-        self._batch_size = batch_size
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._rows) / self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        start = index * self._batch_size
-        rows = self._rows[start : start + self._batch_size]
-        return self._dataset.images[rows], self._dataset.labels[rows]
-
-
-class _Reporting(keras.callbacks.Callback):  # type: ignore[misc]
-    def __init__(self, task: Task) -> None:
-        super().__init__()
-        self._task = task
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Report one batch."""
-        self._task.advance(1, **{key: f"{value:.4f}" for key, value in (logs or {}).items()})
+def epoch_batches(
+    dataset: Dataset, batch_size: int, seed: int, epoch: int
+) -> Iterator[NDArray[np.intp]]:
+    """Cut the training rows into batches, in an order that seed and epoch alone decide."""
+    rows = np.random.default_rng((seed, epoch)).permutation(dataset.rows[TRAIN])
+    for start in range(0, len(rows), batch_size):
+        yield rows[start : start + batch_size]
 
 
 def train(
@@ -95,17 +75,31 @@ def train(
     yield history
     while not is_over(history, config):
         number = len(history) + 1
-        batches = _EpochBatches(dataset, config.batch_size, seed, number)
-        with progress.task(f"Epoch {number} of at most {config.max_epochs}", len(batches)) as task:
-            # Keras's own shuffling draws on a global state that no checkpoint holds.
-            fitted = logits.fit(
-                batches, shuffle=False, verbose=0, callbacks=[_Reporting(task)]
-            ).history
+        title = f"Epoch {number} of at most {config.max_epochs}"
+        steps = math.ceil(len(dataset.rows[TRAIN]) / config.batch_size)
+        with progress.task(title, steps) as task:
+            fitted = _fit(logits, dataset, config.batch_size, (seed, number), task)
         measured = _validate(network, model, dataset, config.batch_size)
         history = (*history, _epoch(number, fitted, measured))
         checkpoint.save(folder, logits, history, best_epoch(history, config.early_stopping))
         yield history
     checkpoint.load_best(folder, logits, best_epoch(history, config.early_stopping))
+
+
+def _fit(
+    logits: keras.Model, dataset: Dataset, batch_size: int, order: tuple[int, int], task: Task
+) -> LossAccuracy:
+    """Take one pass over the training images; return its running means.
+
+    Batch by batch rather than with `fit`, which shuffles by a global state that no checkpoint
+    holds, and whose generator threads under TensorFlow can wait for each other for ever.
+    """
+    logits.reset_metrics()
+    logs: dict[str, Any] = {}
+    for rows in epoch_batches(dataset, batch_size, *order):
+        logs = logits.train_on_batch(dataset.images[rows], dataset.labels[rows], return_dict=True)
+        task.advance(1, **{key: f"{float(value):.4f}" for key, value in logs.items()})
+    return LossAccuracy(float(logs["loss"]), float(logs["accuracy"]))
 
 
 def _validate(
@@ -117,17 +111,16 @@ def _validate(
     return loss_accuracy(logits, dataset.labels_of(VALIDATION))
 
 
-def _epoch(number: int, fitted: dict[str, list[float]], measured: LossAccuracy) -> Epoch:
-    train_loss, train_accuracy = float(fitted["loss"][-1]), float(fitted["accuracy"][-1])
-    if not (math.isfinite(train_loss) and math.isfinite(measured.loss)):
+def _epoch(number: int, fitted: LossAccuracy, measured: LossAccuracy) -> Epoch:
+    if not (math.isfinite(fitted.loss) and math.isfinite(measured.loss)):
         raise NumericalError(
             "The training has diverged: its loss is not a finite number.",
             where=f"epoch {number}",
-            got=f"training loss {train_loss}, validation loss {measured.loss}",
+            got=f"training loss {fitted.loss}, validation loss {measured.loss}",
             fix="lower training.optimizer.learning_rate, or try another initializer, in a new "
             "run folder",
         )
-    return Epoch(number, train_loss, train_accuracy, measured.loss, measured.accuracy)
+    return Epoch(number, fitted.loss, fitted.accuracy, measured.loss, measured.accuracy)
 
 
 def _optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
