@@ -86,6 +86,19 @@ def test_the_best_weights_are_restored(tmp_path: Path) -> None:
     assert loss == pytest.approx(history[best - 1].validation_loss, rel=1e-5)
 
 
+def test_training_figures_are_means_over_the_images(tmp_path: Path) -> None:
+    """With steps too small to matter they equal Keras's own evaluation; the last batch is short."""
+    config = settings(Sgd(name="sgd", learning_rate=1e-20), epochs=1)
+    model, history = trained("ann", config, tmp_path)
+    data = dataset("ann")
+    view = keras.Model(model.inputs, model.get_layer("predictions").output)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    view.compile(loss=loss, metrics=["accuracy"])
+    rows = data.rows["train"]
+    expected = view.evaluate(data.images[rows], data.labels[rows], verbose=0)
+    assert [history[0].train_loss, history[0].train_accuracy] == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_order_of_images_differs_from_epoch_to_epoch_and_is_a_permutation() -> None:
     def order(seed: int, epoch: int) -> list[int]:
         batches = epoch_batches(dataset("mlp"), 8, seed, epoch)

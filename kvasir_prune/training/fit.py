@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -89,17 +88,22 @@ def train(
 def _fit(
     logits: keras.Model, dataset: Dataset, batch_size: int, order: tuple[int, int], task: Task
 ) -> LossAccuracy:
-    """Take one pass over the training images; return its running means.
+    """Take one pass over the training images; return the means over them.
 
     Batch by batch rather than with `fit`, which shuffles by a global state that no checkpoint
     holds, and whose generator threads under TensorFlow can wait for each other for ever.
     """
-    logits.reset_metrics()
-    logs: dict[str, Any] = {}
+    loss = accuracy = 0.0
     for rows in epoch_batches(dataset, batch_size, *order):
-        logs = logits.train_on_batch(dataset.images[rows], dataset.labels[rows], return_dict=True)
-        task.advance(1, **{key: f"{float(value):.4f}" for key, value in logs.items()})
-    return LossAccuracy(float(logs["loss"]), float(logs["accuracy"]))
+        logits.reset_metrics()
+        logs: dict[str, float] = logits.train_on_batch(
+            dataset.images[rows], dataset.labels[rows], return_dict=True
+        )
+        loss += float(logs["loss"]) * len(rows)
+        accuracy += float(logs["accuracy"]) * len(rows)
+        task.advance(1, loss=f"{logs['loss']:.4f}", accuracy=f"{logs['accuracy']:.4f}")
+    images = len(dataset.rows[TRAIN])
+    return LossAccuracy(loss / images, accuracy / images)
 
 
 def _validate(
