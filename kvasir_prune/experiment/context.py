@@ -123,12 +123,16 @@ class Run:
     @cached_property
     def scorer(self) -> Scorer:
         """The configured scorer on the configured split."""
+        return self.scorer_on(self.config.importance.split)
+
+    def scorer_on(self, split: str) -> Scorer:
+        """Return the configured scorer on any split."""
         settings = self.config.importance
         return ReferenceScorer(
             self.chain,
             self.dataset.images,
-            self.dataset.rows[settings.split],
-            self.dataset.labels_of(settings.split),
+            self.dataset.rows[split],
+            self.dataset.labels_of(split),
             batch_size=settings.batch_size,
             memory_budget_gib=settings.memory_budget_gib,
         )

@@ -11,13 +11,13 @@ import numpy as np
 from kvasir_prune.errors import ModelError
 from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.cost import cost_of
-from kvasir_prune.evaluation.evolution import measure_point, points
 from kvasir_prune.evaluation.metrics import loss_accuracy
 from kvasir_prune.evaluation.predict import predict
 from kvasir_prune.experiment.context import Run, load_model
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.models import read_chain, weights_of
 from kvasir_prune.models.section import Section
+from kvasir_prune.pruning.evolution import points, replay
 from kvasir_prune.publish import publish_text
 from kvasir_prune.types import SPLITS
 
@@ -46,26 +46,16 @@ def _write_cost(run: Run, pruned: Any) -> None:
 
 
 def _write_evolution(run: Run, ledger: HDF5Ledger) -> None:
-    settings, dataset = run.config.evaluation, run.dataset
-    known = {int(row["removed"]) for row in ledger.evolution}
-    missing = [p for p in points(ledger, settings.every_removals) if p.removed not in known]
-    network = Section(run.chain)
-    images = sum(map(len, dataset.rows.values()))
-    with run.progress.task("Evolution of the loss", images * len(missing)) as task:
-        for point in missing:
-            measured = measure_point(
-                network,
-                run.chain,
-                dataset,
-                ledger,
-                point,
-                batch_size=settings.batch_size,
-                task=task,
-            )
-            ledger.record_evolution(
-                (point.removed, point.layer, name, value.loss, value.accuracy)
-                for name, value in measured
-            )
+    moments = points(ledger, run.config.evaluation.every_removals)
+    known = {(int(row["removed"]), row["split"].decode()) for row in ledger.evolution}
+    with run.progress.task("Evolution of the loss", len(SPLITS) * len(moments)) as task:
+        task.advance(len(known))
+        for name in SPLITS:
+            missing = tuple(point for point in moments if (point.removed, name) not in known)
+            for point, value in replay(ledger, run.scorer_on(name), missing):
+                row = (point.removed, point.layer, name, value.loss, value.accuracy)
+                ledger.record_evolution([row])
+                task.advance(split=name)
 
 
 def _write_logits(run: Run, pruned: Any, ledger: HDF5Ledger) -> None:
