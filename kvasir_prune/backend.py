@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
-from importlib import import_module
+from importlib.metadata import packages_distributions, version
 from typing import Any
 
-MODULES = ("kvasir_prune", "keras", "numpy", "h5py", "cv2", "sklearn", "scipy")
+from kvasir_prune import __version__
+
+MODULES = ("keras", "numpy", "h5py", "cv2", "sklearn", "scipy")
 
 
 def name() -> str:
     """Return the backend of this process: tensorflow, jax or torch."""
-    import keras
-
-    return str(keras.backend.backend())
+    # The package sets the variable when it is imported; asking Keras would load the backend.
+    return os.environ["KERAS_BACKEND"]
 
 
 def configure(seed: int, threads: int) -> None:
@@ -60,6 +61,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return module -> version for everything whose version can change a result."""
-    found = {module: str(import_module(module).__version__) for module in (*MODULES, name())}
-    return {"python": platform.python_version(), "backend": name(), **found}
+    """Return module -> version for everything whose version can change a result; loads none."""
+    providers = packages_distributions()
+    found = {m: version(providers[m][0]) for m in (*MODULES, name()) if m in providers}
+    own = {"kvasir_prune": __version__, "python": platform.python_version()}
+    return {**own, "backend": name(), **found}

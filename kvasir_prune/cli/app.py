@@ -164,16 +164,22 @@ def _run_until(
     except Interrupted:
         console.print(f"To go on: {_command()}", markup=False, soft_wrap=True)
         raise
-    if (folder.report / "report.html").exists():
+    if stage == "report" and (folder.report / "report.html").exists():
         print(folder.report / "report.html")
 
 
 def _work(stage: str, config: RunConfig, folder: RunFolder, progress: RichProgress) -> None:
-    console.print("Starting TensorFlow ...", style="dim")
     from kvasir_prune.experiment.context import Run
-    from kvasir_prune.experiment.stages import Stage, run_stages
+    from kvasir_prune.experiment.preparing import Stage, prepare_data
 
-    run_stages(Run(config, folder, progress, _command()), Stage(stage))
+    run_under_way = Run(config, folder, progress, _command())
+    prepare_data(run_under_way)
+    if stage == Stage.DATA:
+        return
+    console.print("Starting Keras ...", style="dim")
+    from kvasir_prune.experiment.stages import run_stages
+
+    run_stages(run_under_way, Stage(stage))
 
 
 def _reached(config: RunConfig, folder: RunFolder) -> str | None:

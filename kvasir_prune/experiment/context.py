@@ -1,10 +1,14 @@
-"""What the stages of one run share: configuration, folder, record, and what is loaded on demand."""
+"""What the stages of one run share: configuration, folder, record, and what is loaded on demand.
+
+Keras is imported only where a network is asked for: what is wrong with a configuration, a folder
+or the images is said before its seconds of start-up.
+"""
 
 from __future__ import annotations
 
 import datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kvasir_prune import backend
 from kvasir_prune.config import RunConfig, digest, dump, identity
@@ -12,11 +16,12 @@ from kvasir_prune.data import Dataset, prepare
 from kvasir_prune.errors import ModelError
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.identity import check
-from kvasir_prune.importance.reference import ReferenceScorer
-from kvasir_prune.importance.scorer import Scorer
-from kvasir_prune.models import Chain, build, digest_of, read_chain, weights_of
 from kvasir_prune.progress import Progress
 from kvasir_prune.publish import publish_text
+
+if TYPE_CHECKING:
+    from kvasir_prune.importance.scorer import Scorer
+    from kvasir_prune.models import Chain
 
 _PINNED = {"split": "split of the images", "weights": "trained network"}
 """What `Run.pin` pins, in the words of its refusal."""
@@ -50,7 +55,10 @@ class Run:
             check(stored["versions"], versions, where=folder.path, kind="set of versions")
             self.record = stored
         publish_text(folder.config, dump(config))
-        backend.configure(config.seed, int(self.record["threads"]))
+
+    def start_backend(self) -> None:
+        """Seed the backend and pin its threads to the run's; before the first network."""
+        backend.configure(self.config.seed, int(self.record["threads"]))
 
     def _first_record(self, command: str, versions: dict[str, str]) -> dict[str, Any]:
         record: dict[str, Any] = {
@@ -105,6 +113,8 @@ class Run:
 
     def new_model(self) -> Any:
         """Build the configured network with its initial weights."""
+        from kvasir_prune.models import build
+
         shape, classes = self.dataset.image_shape, len(self.dataset.classes)
         return build(self.config.model, shape, classes, seed=self.config.seed)
 
@@ -116,6 +126,8 @@ class Run:
             ModelError: the file is damaged.
             RunFolderError: its weights are not those that this run trained.
         """
+        from kvasir_prune.models import digest_of, read_chain, weights_of
+
         chain = read_chain(load_model(self.folder.model))
         self.pin("weights", digest_of(weights_of(chain)))
         return chain
@@ -127,6 +139,8 @@ class Run:
 
     def scorer_on(self, split: str) -> Scorer:
         """Return the configured scorer on any split."""
+        from kvasir_prune.importance.reference import ReferenceScorer
+
         settings = self.config.importance
         return ReferenceScorer(
             self.chain,

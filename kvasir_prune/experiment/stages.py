@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from kvasir_prune.experiment import evaluating, reporting
 from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.identity import check
+from kvasir_prune.experiment.preparing import Stage
 from kvasir_prune.experiment.tensorboard import EventLog
 from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.store import ImportanceStore
@@ -22,38 +22,20 @@ from kvasir_prune.training.history import to_csv
 from kvasir_prune.types import LayerSize
 
 
-class Stage(StrEnum):
-    """What a run goes through."""
-
-    DATA = "data"
-    TRAIN = "train"
-    IMPORTANCE = "importance"
-    PRUNE = "prune"
-    EVALUATE = "evaluate"
-    REPORT = "report"
-
-
 def run_stages(run: Run, until: Stage) -> None:
-    """Do every stage up to `until` that is not done yet."""
+    """Do every stage up to `until` that is not done yet; the images are prepared already."""
+    run.start_backend()
     work: dict[Stage, Callable[[Run], None]] = {
-        Stage.DATA: prepare_data,
         Stage.TRAIN: train_network,
         Stage.IMPORTANCE: measure_importance,
         Stage.PRUNE: prune_network,
         Stage.EVALUATE: evaluating.evaluate,
         Stage.REPORT: reporting.write_report_of,
     }
-    for stage in Stage:
-        work[stage](run)
+    for stage, do in work.items():
+        do(run)
         if stage == until:
             return
-
-
-def prepare_data(run: Run) -> None:
-    """Read, decode, divide and cache the images."""
-    dataset = run.dataset
-    counts = ", ".join(f"{len(rows)} {name}" for name, rows in dataset.rows.items())
-    run.progress.note(f"Images: {counts}; {len(dataset.classes)} classes")
 
 
 def train_network(run: Run) -> None:

@@ -1,0 +1,25 @@
+"""The stages by name, and the first of them, which needs no Keras."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from kvasir_prune.experiment.context import Run
+
+
+class Stage(StrEnum):
+    """What a run goes through."""
+
+    DATA = "data"
+    TRAIN = "train"
+    IMPORTANCE = "importance"
+    PRUNE = "prune"
+    EVALUATE = "evaluate"
+    REPORT = "report"
+
+
+def prepare_data(run: Run) -> None:
+    """Read, decode, divide and cache the images."""
+    dataset = run.dataset
+    counts = ", ".join(f"{len(rows)} {name}" for name, rows in dataset.rows.items())
+    run.progress.note(f"Images: {counts}; {len(dataset.classes)} classes")
