@@ -23,7 +23,7 @@ def faults_of(error: ValidationError, document: object, root: type[BaseModel]) -
 
 
 def _fault(details: ErrorDetails, document: object, root: type[BaseModel]) -> Fault:
-    keys = _yaml_keys(details["loc"], document)
+    keys = _yaml_keys(details["loc"], document, is_missing=details["type"] == "missing")
     path, got = _render(keys) or "(the file)", _shorten(details.get("input"))
     match details["type"]:
         case "missing":
@@ -66,7 +66,9 @@ def _unknown_key(
     )
 
 
-def _yaml_keys(loc: tuple[int | str, ...], document: object) -> list[str | int]:
+def _yaml_keys(
+    loc: tuple[int | str, ...], document: object, *, is_missing: bool
+) -> list[str | int]:
     """Leave out what pydantic inserts for a union's member: keys that the YAML does not have.
 
     The last one of a missing key is not in the YAML either, but it is where the key belongs.
@@ -78,7 +80,7 @@ def _yaml_keys(loc: tuple[int | str, ...], document: object) -> list[str | int]:
         inside = inside or (isinstance(value, list) and isinstance(key, int))
         if inside:
             value = value[key]
-        elif position != len(loc) - 1:
+        elif not (is_missing and position == len(loc) - 1):
             continue
         keys.append(key)
     return keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,28 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2's numbers (1e-5 is a number, not a text) and no silent second key."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` would take for a number."""
+
+
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+        list("-+.0123456789"),
+    )
 
 
 def _mapping_without_duplicates(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
         key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise yaml.MarkedYAMLError(
+                problem="a key must be a plain word", problem_mark=key_node.start_mark
+            )
         if key in seen:
             raise yaml.MarkedYAMLError(
                 problem=f'the key "{key}" stands twice', problem_mark=key_node.start_mark
@@ -72,7 +83,7 @@ def validate(document: dict[str, Any], *, source: object) -> RunConfig:
 
 def dump(config: RunConfig) -> str:
     """Return the resolved configuration as YAML, every key written out."""
-    return yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True)
+    return yaml.dump(config.model_dump(), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -83,7 +94,7 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError(path, [Fault("(the file)", f"cannot be read: {reason}")]) from None
     try:
         document = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(path, [_syntax_fault(error)]) from None
     return _mapping(document, path)
 
@@ -95,7 +106,8 @@ def _mapping(document: object, path: Path) -> dict[str, Any]:
     raise ConfigError(path, [Fault("(the file)", "must be a mapping of keys to values", found)])
 
 
-def _syntax_fault(error: yaml.YAMLError) -> Fault:
+def _syntax_fault(error: yaml.YAMLError | ValueError) -> Fault:
+    """Place what YAML's reader raised; it lets a ValueError through for a date like 2026-13-45."""
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "(the file)"
     return Fault(where, f"is not valid YAML: {getattr(error, 'problem', None) or error}")
@@ -110,7 +122,7 @@ def _apply(document: dict[str, Any], override: str) -> None:
         )
     try:
         value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {override}", [_syntax_fault(error)]) from None
     target = document
     for key in keys[:-1]:

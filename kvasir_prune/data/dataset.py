@@ -137,7 +137,7 @@ def _cache_folder(
     if own.is_symlink():
         own.unlink()
     if config.cache_dir is None:
-        own.mkdir(exist_ok=True)
+        own.mkdir(parents=True, exist_ok=True)
         return own
     shared = Path(config.cache_dir).expanduser() / _cache_key(source, records, side_px)
     shared.mkdir(parents=True, exist_ok=True)

@@ -38,8 +38,8 @@ class Decoded:
 def decode(content: bytes) -> Decoded:
     """Decode an image file with OpenCV, after Pillow has shown that it is whole.
 
-    `cv2.imdecode` fills the missing rest of a truncated file with grey and says nothing; Pillow
-    refuses it. Pillow also knows what the file holds before OpenCV converts it.
+    Some versions of OpenCV fill the missing rest of a truncated file with grey and say nothing;
+    Pillow refuses it. Pillow also knows what the file holds before OpenCV converts it.
 
     Raises:
         BadImage: empty, truncated, or no image.

@@ -86,14 +86,22 @@ class _Folder:
             name = path.relative_to(self.location).as_posix()
             if path.is_dir():
                 folders.append(name)
-            elif path.is_file():
-                facts = path.stat()
+            elif path.is_file() or path.is_symlink():
+                facts = path.stat() if path.exists() else path.lstat()
                 files.append(Member(name, facts.st_size, str(facts.st_mtime_ns)))
         return tuple(files), tuple(folders)
 
     def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
         for path in paths:
-            yield path, (self.location / path).read_bytes()
+            try:
+                yield path, (self.location / path).read_bytes()
+            except OSError as error:
+                raise DataError(
+                    "A file cannot be read.",
+                    where=self.location / path,
+                    got=error.strerror,
+                    fix="mend its permissions or its link, or take it out of the folder",
+                ) from None
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class _Zip:
         with self._opened() as archive:
             infos = archive.infolist()
         files = [Member(i.filename, i.file_size, str(i.CRC)) for i in infos if not i.is_dir()]
-        return tuple(files), _folders([i.filename for i in infos])
+        return _latest(files), _folders([i.filename for i in infos])
 
     def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
         wanted = set(paths)
@@ -136,7 +144,7 @@ class _Tar:
             names.append(info.name + ("/" if info.isdir() else ""))
             if info.isfile():
                 files.append(Member(_plain(info.name), info.size, str(info.mtime)))
-        return tuple(files), _folders([_plain(name) for name in names])
+        return _latest(files), _folders([_plain(name) for name in names])
 
     def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
         wanted = set(paths)
@@ -173,6 +181,11 @@ def _check_end(archive: tarfile.TarFile) -> None:
         raise tarfile.ReadError("it stops before the mark of its end")
     while stream.read(1 << 20):
         pass
+
+
+def _latest(files: list[Member]) -> tuple[Member, ...]:
+    """Keep the last of several entries of one name, as unpacking would; `read` yields it last."""
+    return tuple({member.path: member for member in files}.values())
 
 
 def _plain(name: str) -> str:
