@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 import yaml
 from filelock import FileLock
 
 PATIENCE_S = 300
 """After this a process counts as hung; nothing is expected to come near it."""
+RUN = ("run", "config.yaml", "--run-dir", "run")
+AFTER_TRAINING = (
+    "importance.h5",
+    "pruning.h5",
+    "pruned.keras",
+    "evaluation.h5",
+    "cost.json",
+    "report",
+)
+AFTER_IMPORTANCE = AFTER_TRAINING[1:]
+AFTER_LEDGER = AFTER_TRAINING[2:]
 DIGITS: dict[str, Any] = {
     "name": "tiny",
     "data": {"source": "digits", "limit_per_class": 40},
@@ -81,6 +96,33 @@ def call(*arguments: object, cwd: Path, **extra: str) -> Outcome:
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+class Forbidden:
+    """Modules that leave a mark when a process imports them, and then fail.
+
+    Args:
+        folder: receives them; made.
+        names: of the modules.
+    """
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self.folder = folder
+        folder.mkdir()
+        for name in names:
+            mark = "import pathlib\npathlib.Path(__file__).with_suffix('.mark').touch()\n"
+            (folder / f"{name}.py").write_text(f"{mark}raise ImportError('forbidden here')\n")
+
+    def call(self, *arguments: object, cwd: Path) -> Outcome:
+        """Run a command; assert that it imports none of the modules."""
+        paths = (str(self.folder), os.environ.get("PYTHONPATH", ""))
+        done = call(*arguments, cwd=cwd, PYTHONPATH=os.pathsep.join(filter(None, paths)))
+        assert self.marks() == []
+        return done
+
+    def marks(self) -> list[str]:
+        """Return the modules that were imported."""
+        return sorted(mark.stem for mark in self.folder.glob("*.mark"))
 
 
 class Server:
@@ -168,18 +210,6 @@ def copy_of(finished: Path, place: Path, *without: str) -> Path:
     return run
 
 
-AFTER_TRAINING = (
-    "importance.h5",
-    "pruning.h5",
-    "pruned.keras",
-    "evaluation.h5",
-    "cost.json",
-    "report",
-)
-AFTER_IMPORTANCE = AFTER_TRAINING[1:]
-AFTER_LEDGER = AFTER_TRAINING[2:]
-
-
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
     """Return name -> bytes and time of change (ns) of every file in a tree."""
     return {
@@ -187,6 +217,39 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """Return name -> array of everything in an HDF5 file, or in the weights of a Keras file."""
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            content = io.BytesIO(archive.read("model.weights.h5"))
+    else:
+        content = io.BytesIO(path.read_bytes())
+    with h5py.File(content) as file:
+        return {dataset.name: np.asarray(dataset[()]) for dataset in _datasets(file)}
+
+
+def change_weights(model: Path, change: Callable[[Any], Any]) -> None:
+    """Change every array of a Keras file, without Keras."""
+    with zipfile.ZipFile(model) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        arrays = _datasets(file)
+        assert sum(array.size for array in arrays) > 1000
+        for array in arrays:
+            array[...] = change(array[()])
+    parts["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(model, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+def _datasets(file: h5py.File) -> list[h5py.Dataset]:
+    found: list[h5py.Dataset] = []
+    file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+    return found
 
 
 def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:

@@ -14,16 +14,15 @@ import pytest
 from PIL import Image
 
 from tests.cli_runs import (
-    AFTER_IMPORTANCE,
     AFTER_TRAINING,
+    RUN,
+    Forbidden,
     Server,
-    call,
-    contents,
+    change_weights,
     copy_of,
     finished_run,
     write_config,
 )
-from tests.test_run_folder import RUN, change_weights
 
 FOLDER = {
     "name": "folder",
@@ -73,10 +72,10 @@ def test_the_images_are_good_before_they_are_spoilt(
         }
 
 
-@pytest.mark.slow
-def test_a_missing_folder_is_told_in_full_by_the_real_command(tmp_path: Path) -> None:
+def test_a_missing_folder_is_told_in_full_before_keras_is_loaded(tmp_path: Path) -> None:
     write_config(tmp_path, {"data.root": "nowhere/images"}, FOLDER)
-    sentence = call(*RUN, cwd=tmp_path).refused(
+    done = Forbidden(tmp_path / "forbidden", "tensorflow", "keras").call(*RUN, cwd=tmp_path)
+    sentence = done.refused(
         "There is no such file or folder of images.",
         "where: data.root",
         "found: nowhere/images",
@@ -219,12 +218,3 @@ def test_a_network_of_nan_is_refused_by_importance_and_by_pruning(
         file.attrs["identity.weights"] = digests["weights"]
     server.call(*RUN, cwd=tmp_path).refused(*words)
     assert not (run / "pruning.h5").exists()
-
-
-def test_a_network_that_turns_nan_while_pruning_keeps_what_was_recorded(
-    finished: Path, tmp_path: Path, server: Server
-) -> None:
-    run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE)
-    before = contents(run)
-    server.call(*RUN, cwd=tmp_path).succeeded()
-    assert before

@@ -22,6 +22,8 @@ from tests.cli_runs import (
     AFTER_IMPORTANCE,
     DIGITS,
     PATIENCE_S,
+    RUN,
+    Forbidden,
     Outcome,
     Server,
     call,
@@ -56,27 +58,9 @@ def server() -> Iterator[Server]:
         yield started
 
 
-class Forbidden:
-    """Modules that leave a mark when a process imports them, and then fail."""
-
-    def __init__(self, folder: Path, *names: str) -> None:
-        self._folder = folder
-        for name in names:
-            mark = "import pathlib\npathlib.Path(__file__).with_suffix('.mark').touch()\n"
-            (folder / f"{name}.py").write_text(f"{mark}raise ImportError('forbidden here')\n")
-
-    def call(self, *arguments: object, cwd: Path) -> Outcome:
-        """Run a command; assert that it succeeds and imports none of the modules."""
-        done = call(*arguments, cwd=cwd, PYTHONPATH=str(self._folder)).succeeded()
-        assert [mark.stem for mark in self._folder.glob("*.mark")] == []
-        return done
-
-
 @pytest.fixture
 def without_tensorflow(tmp_path: Path) -> Forbidden:
-    folder = tmp_path / "forbidden"
-    folder.mkdir()
-    return Forbidden(folder, "tensorflow", "keras")
+    return Forbidden(tmp_path / "forbidden", "tensorflow", "keras")
 
 
 @pytest.mark.slow
@@ -92,15 +76,10 @@ def test_a_whole_run_ends_with_0_and_names_its_report(finished: Path) -> None:
     assert not (run / ".owner.json").exists()
 
 
-def test_forbidden_modules_do_leave_a_mark(tmp_path: Path, without_tensorflow: Forbidden) -> None:
-    forbidden = tmp_path / "forbidden"
-    subprocess.run(
-        [sys.executable, "-c", "import keras"],
-        env=environment(PYTHONPATH=str(forbidden)),
-        capture_output=True,
-        check=False,
-    )
-    assert [mark.stem for mark in forbidden.glob("*.mark")] == ["keras"]
+def test_forbidden_modules_do_leave_a_mark(without_tensorflow: Forbidden) -> None:
+    surroundings = environment(PYTHONPATH=str(without_tensorflow.folder))
+    subprocess.run([sys.executable, "-c", "import keras"], env=surroundings, check=False)
+    assert without_tensorflow.marks() == ["keras"]
 
 
 def test_run_after_the_end_says_so_without_tensorflow_and_touches_nothing(
@@ -108,7 +87,7 @@ def test_run_after_the_end_says_so_without_tensorflow_and_touches_nothing(
 ) -> None:
     run = copy_of(finished, tmp_path)
     before = contents(run)
-    done = without_tensorflow.call("run", "config.yaml", "--run-dir", "run", cwd=tmp_path)
+    done = without_tensorflow.call(*RUN, cwd=tmp_path).succeeded()
     assert "The run is finished: run" in done.err
     assert done.out.split() == ["run/report/report.html"]
     assert contents(run) == before
@@ -126,7 +105,7 @@ def test_a_report_is_rebuilt_to_the_same_bytes_without_tensorflow(
             path.unlink()
         elif lost == "renderings" and path.suffix in (".html", ".md", ".svg"):
             path.write_text("spoilt")
-    done = without_tensorflow.call("report", "config.yaml", "--run-dir", "run", cwd=tmp_path)
+    done = without_tensorflow.call("report", *RUN[1:], cwd=tmp_path).succeeded()
     assert done.out.split() == ["run/report/report.html"]
     rebuilt = {name: content for name, (content, _) in contents(run / "report").items()}
     assert rebuilt == wanted
@@ -148,9 +127,9 @@ def test_status_agrees_with_the_ledger_and_needs_no_tensorflow(
 ) -> None:
     with h5py.File(finished / "run" / "pruning.h5") as ledger:
         removed, last = len(ledger["removed"]), ledger["removed"][-1]
-    table = without_tensorflow.call("status", finished / "run", cwd=tmp_path).out
+    table = without_tensorflow.call("status", finished / "run", cwd=tmp_path).succeeded().out
     facts = json.loads(
-        without_tensorflow.call("status", finished / "run", "--json", cwd=tmp_path).out
+        without_tensorflow.call("status", finished / "run", "--json", cwd=tmp_path).succeeded().out
     )
     assert facts["stage"] == "finished"
     assert facts["epochs"] == "3"
@@ -190,7 +169,7 @@ def test_config_prints_every_key_and_its_output_is_a_fixed_point(
     tmp_path: Path, without_tensorflow: Forbidden, server: Server
 ) -> None:
     config = write_config(tmp_path, {})
-    printed = without_tensorflow.call("config", config, cwd=tmp_path).out
+    printed = without_tensorflow.call("config", config, cwd=tmp_path).succeeded().out
     resolved = yaml.safe_load(printed)
     assert resolved["training"]["max_epochs"] == 3
     assert resolved["training"]["optimizer"]["name"] == "adam"
@@ -323,6 +302,13 @@ def test_a_second_signal_acts_at_once() -> None:
     assert done.returncode == -signal.SIGTERM
 
 
+def test_an_interruption_while_the_program_still_loads_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = call("--version", cwd=tmp_path)
+    assert done.code == 130
+    assert "Traceback" not in done.err
+
+
 @pytest.mark.parametrize("name", ["train", "prune", "report"])
 def test_scripts_are_doors_to_the_commands(tmp_path: Path, name: str) -> None:
     helped, refused = (
@@ -345,13 +331,13 @@ def test_scripts_are_doors_to_the_commands(tmp_path: Path, name: str) -> None:
 @pytest.mark.slow
 def test_a_command_stops_after_its_stage(finished: Path, tmp_path: Path, server: Server) -> None:
     run = copy_of(finished, tmp_path, "importance.h5", *AFTER_IMPORTANCE)
-    server.call("importance", "config.yaml", "--run-dir", "run", cwd=tmp_path).succeeded()
+    server.call("importance", *RUN[1:], cwd=tmp_path).succeeded()
     assert (run / "importance.h5").exists()
     assert not (run / "pruning.h5").exists()
-    server.call("prune", "config.yaml", "--run-dir", "run", cwd=tmp_path).succeeded()
+    server.call("prune", *RUN[1:], cwd=tmp_path).succeeded()
     assert (run / "pruned.keras").exists()
     assert not (run / "report").exists()
-    done = server.call("run", "config.yaml", "--run-dir", "run", cwd=tmp_path).succeeded()
+    done = server.call(*RUN, cwd=tmp_path).succeeded()
     assert done.out.split() == ["run/report/report.html"]
 
 

@@ -7,10 +7,8 @@ import json
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -21,16 +19,16 @@ from tests.cli_runs import (
     AFTER_LEDGER,
     AFTER_TRAINING,
     PATIENCE_S,
+    RUN,
     Outcome,
     Server,
+    change_weights,
     contents,
     copy_of,
     environment,
     finished_run,
     write_config,
 )
-
-RUN = ("run", "config.yaml", "--run-dir", "run")
 
 
 @pytest.fixture(scope="module")
@@ -149,23 +147,6 @@ def test_another_network_is_refused(finished: Path, tmp_path: Path, server: Serv
     digest = json.loads((run / "run.json").read_text())["digests"]["weights"]
     server.call(*RUN, cwd=tmp_path).refused("another trained network", digest)
     _assert_untouched(run, before)
-
-
-def change_weights(model: Path, change: Callable[[Any], Any]) -> None:
-    """Change every array of a Keras file, without Keras."""
-    with zipfile.ZipFile(model) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    weights = io.BytesIO(parts["model.weights.h5"])
-    with h5py.File(weights, "r+") as file:
-        arrays: list[h5py.Dataset] = []
-        file.visititems(lambda _, item: arrays.append(item) if hasattr(item, "shape") else None)
-        assert sum(array.size for array in arrays) > 1000
-        for array in arrays:
-            array[...] = change(array[()])
-    parts["model.weights.h5"] = weights.getvalue()
-    with zipfile.ZipFile(model, "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
 
 
 @pytest.mark.parametrize("name", ["pruning.h5", "importance.h5"])

@@ -1,0 +1,190 @@
+"""The promise: a run that was killed, at any moment, ends exactly as one that was left alone."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.cli_runs import (
+    AFTER_IMPORTANCE,
+    PATIENCE_S,
+    RUN,
+    arrays_of,
+    call,
+    command,
+    copy_of,
+    environment,
+    until,
+    write_config,
+)
+
+NETWORK = {
+    "name": "stopped",
+    "data": {"source": "digits", "limit_per_class": 60},
+    "model": {"name": "mlp", "dropout": 0.2},
+    "training": {
+        "max_epochs": 40,
+        "batch_size": 8,
+        "optimizer": {"name": "adam", "learning_rate": 0.01},
+        "early_stopping": {"patience": 4},
+    },
+    "pruning": {"ignore_below": -5e-4, "commit_every_s": 0.0},
+    "evaluation": {"every_removals": 20},
+}
+SEED = 2020
+"""Decides the moments at which runs are stopped."""
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of a run that nobody disturbed."""
+    place = tmp_path_factory.mktemp("left_alone")
+    write_config(place, {}, NETWORK)
+    call(*RUN, cwd=place).succeeded()
+    return place / "run"
+
+
+@pytest.mark.slow
+def test_a_run_left_alone_exercises_every_part_of_the_state(left_alone: Path) -> None:
+    record = json.loads((left_alone / "report" / "report.json").read_text())
+    assert record["training"]["stopped_early"]
+    assert 4 <= record["training"]["best_epoch"] < len(record["training"]["epochs"])
+    assert sum(layer["removed"] > 5 for layer in record["layers"]) >= 2
+    assert record["pruning"]["ignored"] > 5
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_ends_like_one_left_alone(
+    left_alone: Path, tmp_path: Path
+) -> None:
+    write_config(tmp_path, {}, NETWORK)
+    run = tmp_path / "run"
+    random = np.random.default_rng(SEED)
+    epochs, evaluations = _epochs(left_alone), _evaluations(left_alone)
+    rarely = ("--set", "pruning.commit_every_s=0.2")
+    moments: list[tuple[Callable[[Path], int], int, tuple[str, ...]]] = [
+        (_epochs, int(random.integers(1, epochs // 3)), ()),
+        (_epochs, int(random.integers(epochs // 3, epochs - 3)), ()),
+        (_measured, int(random.integers(5, 100)), ()),
+        (_evaluations, int(random.integers(evaluations // 10, evaluations // 2)), rarely),
+    ]
+    stages = []
+    for count, least, options in moments:
+        process = _started(tmp_path, *RUN, *options)
+        until(lambda count=count, least=least: count(run) >= least, process)
+        time.sleep(random.uniform(0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == -signal.SIGKILL
+        stages.append(_stage(run))
+    assert {*stages} >= {"train", "importance", "prune"}
+    call(*RUN, cwd=tmp_path).succeeded()
+    _assert_same(run, left_alone)
+
+
+@pytest.mark.slow
+def test_signals_in_the_pruning_change_nothing_but_the_time(
+    left_alone: Path, tmp_path: Path
+) -> None:
+    run = copy_of(left_alone.parent, tmp_path, *AFTER_IMPORTANCE)
+    evaluations = _evaluations(left_alone)
+    arguments: list[str] = [*RUN]
+    for number, least in (
+        (signal.SIGINT, evaluations // 10),
+        (signal.SIGTERM, evaluations // 3),
+    ):
+        process = _started(tmp_path, *arguments)
+        until(lambda least=least: _evaluations(run) >= least, process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 128 + number, err
+        assert "Traceback" not in err
+        assert f"Stopped by signal {number:d}; everything committed is safe." in err
+        assert out == ""
+        assert not list(run.rglob("*.partial*"))
+        assert not (run / ".owner.json").exists()
+        assert _stage(run) == "prune"
+        arguments = _resume_command(err)
+    call(*arguments, cwd=tmp_path).succeeded()
+    _assert_same(run, left_alone)
+
+
+def _resume_command(err: str) -> list[str]:
+    (line,) = (line for line in err.splitlines() if line.startswith("To go on: "))
+    program, *arguments = shlex.split(line.removeprefix("To go on: "))
+    assert program == "kvasir-prune"
+    return arguments
+
+
+def _started(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*arguments),
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _epochs(run: Path) -> int:
+    """Count the epochs of which the run folder knows."""
+    path = run / "training" / "history.csv"
+    return len(path.read_text().splitlines()) - 1 if path.exists() else 0
+
+
+def _measured(run: Path) -> int:
+    """Count the nodes whose importance is stored."""
+    if not (run / "importance.h5").exists():
+        return 0
+    with h5py.File(run / "importance.h5") as file:
+        return len(file["nodes"])
+
+
+def _evaluations(run: Path) -> int:
+    """Count the scored candidates that the ledger knows."""
+    if not (run / "pruning.h5").exists():
+        return 0
+    with h5py.File(run / "pruning.h5") as file:
+        events = [int(n) for t in ("removed", "ignored") for n in file[t]["evaluations"]]
+        return max(events, default=0) + len(file["scores"])
+
+
+def _stage(run: Path) -> str:
+    """Say by the files alone in which stage a run was stopped."""
+    if not (run / "model.keras").exists():
+        return "train"
+    if _measured(run) < 128 + 64 + 32:
+        return "importance"
+    return "prune" if not (run / "pruned.keras").exists() else "later"
+
+
+def _assert_same(run: Path, other: Path) -> None:
+    """Assert that two runs are one, bit for bit, but for when and where they were made."""
+    for name in ("split.csv", "training/history.csv", "cost.json", "data.json"):
+        assert (run / name).read_bytes() == (other / name).read_bytes(), name
+    stored = ("importance.h5", "pruning.h5", "evaluation.h5", "model.keras", "pruned.keras")
+    for name in stored:
+        ours, theirs = arrays_of(run / name), arrays_of(other / name)
+        assert ours.keys() == theirs.keys()
+        for key, values in ours.items():
+            assert values.dtype == theirs[key].dtype
+            assert values.tobytes() == theirs[key].tobytes(), f"{name}: {key}"
+    for name in ("importance.h5", "pruning.h5"):
+        with h5py.File(run / name) as ours, h5py.File(other / name) as theirs:
+            assert dict(ours.attrs) == dict(theirs.attrs), name
+    reports = [
+        json.loads((folder / "report" / "report.json").read_text()) for folder in (run, other)
+    ]
+    for report in reports:
+        del report["provenance"]
+    assert reports[0] == reports[1]
