@@ -218,3 +218,27 @@ def test_a_network_of_nan_is_refused_by_importance_and_by_pruning(
         file.attrs["identity.weights"] = digests["weights"]
     server.call(*RUN, cwd=tmp_path).refused(*words)
     assert not (run / "pruning.h5").exists()
+
+
+def test_a_key_corrected_after_the_images_were_refused_is_welcome(
+    images: Path, tmp_path: Path, server: Server
+) -> None:
+    """Nothing has been computed yet, so the same folder takes the corrected configuration."""
+    spoilt = images / "polyp" / "3.jpg"
+    spoilt.write_bytes(spoilt.read_bytes()[:300])
+    data = ("data", *RUN[1:])
+    server.call(*data, cwd=tmp_path).refused("polyp/3.jpg", "data.on_bad_image: skip")
+    server.call(*data, "--set", "data.on_bad_image=skip", cwd=tmp_path).succeeded()
+    server.call(*data, cwd=tmp_path).refused("data.on_bad_image")
+
+
+def test_a_changed_size_after_a_refused_split_is_not_served_from_the_cache(
+    images: Path, tmp_path: Path, server: Server
+) -> None:
+    for path in sorted((images / "ulcer").iterdir())[2:]:
+        path.unlink()
+    data = ("data", *RUN[1:])
+    server.call(*data, cwd=tmp_path).refused("fewer images")
+    shutil.copy(images / "ulcer" / "0.jpg", images / "ulcer" / "new.jpg")
+    server.call(*data, "--set", "model.input_side_px=16", cwd=tmp_path).succeeded()
+    assert np.load(tmp_path / "run" / "cache" / "images.npy").shape == (9, 16, 16, 3)

@@ -424,3 +424,33 @@ def _assert_untouched(run: Path, before: dict[str, tuple[bytes, int]]) -> None:
     }
     changed = {name for name, (_, time) in after.items() if time != before[name][1]}
     assert changed <= {"config.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("training/history.csv", b"epoch,train_loss\n1,abc\n"),
+        ("data.json", b'{"source": "digits"'),
+        ("data.json", b'{"source": "digits"}'),
+        ("cost.json", b"\xff\xfe"),
+    ],
+)
+def test_a_damaged_small_file_is_told(
+    finished: Path, tmp_path: Path, server: Server, name: str, content: bytes
+) -> None:
+    run = copy_of(finished, tmp_path)
+    (run / name).write_bytes(content)
+    server.call("report", *RUN[1:], cwd=tmp_path).refused(name, "damaged", "to mend it")
+    assert (run / name).read_bytes() == content
+
+
+def test_a_missing_cost_is_counted_again(finished: Path, tmp_path: Path, server: Server) -> None:
+    run = copy_of(finished, tmp_path, "cost.json")
+    server.call(*RUN, cwd=tmp_path).succeeded()
+    assert (run / "cost.json").read_bytes() == (finished / "run" / "cost.json").read_bytes()
+
+
+def test_a_damaged_split_is_refused(finished: Path, tmp_path: Path, server: Server) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_TRAINING)
+    (run / "split.csv").write_bytes(b"\xff\xfe" + (run / "split.csv").read_bytes())
+    server.call(*RUN, cwd=tmp_path).refused("split.csv", "to mend it")

@@ -183,9 +183,9 @@ def _work(stage: str, config: RunConfig, folder: RunFolder, progress: RichProgre
 
 
 def _reached(config: RunConfig, folder: RunFolder) -> str | None:
-    """Return the stage a run is in, None for a new one; refuses another configuration's folder."""
+    """Return the stage a run is in, None before it has a split; refuses another run's folder."""
     record = folder.read_record()
-    if record is None:
+    if record is None or not folder.split.exists():
         return None
     check(record["identity"], identity(config), where=folder.path, kind="configuration")
     return status_of(folder).stage

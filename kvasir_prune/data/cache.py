@@ -97,11 +97,11 @@ def open_cache(folder: Path) -> ImageCache | None:
     """Open a cache for reading; None where there is no complete one."""
     if not (folder / TABLE).exists() or not (folder / IMAGES).exists():
         return None
-    with (folder / TABLE).open(encoding="utf-8", newline="") as stream:
-        table = tuple(_from_csv(row) for row in csv.DictReader(stream))
     try:
+        with (folder / TABLE).open(encoding="utf-8", newline="") as stream:
+            table = tuple(_from_csv(row) for row in csv.DictReader(stream))
         images = np.load(folder / IMAGES, mmap_mode="r")
-    except (ValueError, OSError, EOFError):
+    except (ValueError, KeyError, TypeError, OSError, EOFError, csv.Error):
         return None
     return ImageCache(images, table) if len(images) == len(table) else None
 

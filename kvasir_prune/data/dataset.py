@@ -200,7 +200,7 @@ def _assemble(
     config: DataConfig, cache: ImageCache, items: Sequence[Item], split_file: Path
 ) -> Dataset:
     content = split_file.read_bytes()
-    lines = list(csv.DictReader(io.StringIO(content.decode("utf-8"))))
+    lines = list(csv.DictReader(io.StringIO(content.decode("utf-8", errors="replace"))))
     stored = [(line.get("path"), line.get("sha256")) for line in lines]
     whole = all(line.get("split") in SPLITS for line in lines)
     if not whole or stored != [(item.path, item.sha256) for item in items]:

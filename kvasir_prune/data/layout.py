@@ -136,6 +136,7 @@ def _check_classes(classes: set[str], records: list[ImageRecord], where: object)
         raise DataError(
             f'There is one class only, "{next(iter(classes))}".',
             where=where,
+            got=f"{len(records)} images in one folder",
             expected="at least two class folders",
             fix="point data.root at the folder that holds the class folders",
         )

@@ -48,6 +48,10 @@ class Run:
         self.progress = progress
         stored = folder.read_record()
         versions = backend.versions()
+        if stored and not folder.split.exists() and stored["identity"] != identity(config):
+            # The images were refused before anything was computed; a corrected key is welcome.
+            folder.forget_images()
+            stored = None
         if stored is None:
             self.record = self._first_record(command, versions)
         else:

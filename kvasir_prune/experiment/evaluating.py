@@ -27,7 +27,7 @@ AGREEMENT = 1e-4
 
 def evaluate(run: Run) -> None:
     """Publish `cost.json`, the evolution in `pruning.h5`, and last `evaluation.h5`."""
-    if run.folder.evaluation.exists():
+    if run.folder.evaluation.exists() and run.folder.cost.exists():
         return
     ledger = HDF5Ledger(run.folder.ledger)
     pruned = load_model(run.folder.pruned)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -157,6 +158,14 @@ class RunFolder:
                 fix="wait for it (`kvasir-prune status` shows how far it is), or give another "
                 "folder with --run-dir",
             ) from None
+
+    def forget_images(self) -> None:
+        """Drop the image cache, or the link to a shared one; the images themselves stay."""
+        cache = self.path / "cache"
+        if cache.is_symlink():
+            cache.unlink()
+        elif cache.exists():
+            shutil.rmtree(cache)
 
     def read_record(self) -> dict[str, Any] | None:
         """Return the content of `run.json`; None where there is none.

@@ -58,7 +58,7 @@ def _stage(folder: RunFolder) -> str:
         "report": folder.report / "report.json",
     }
     for stage, file in ends.items():
-        if not file.exists():
+        if not file.exists() or (stage == "evaluate" and not folder.cost.exists()):
             return stage
         if stage == "importance" and not ImportanceStore(file).complete:
             return stage

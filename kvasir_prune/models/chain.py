@@ -87,6 +87,7 @@ class Chain:
             where="importance.layers / pruning.layers",
             got=name,
             expected=", ".join(layer.name for layer in self.hidden),
+            fix="correct the name, or leave the key out for all layers",
         )
 
 

@@ -7,13 +7,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
 from kvasir_prune.config import RunConfig, load_config
-from kvasir_prune.errors import RunFolderError
+from kvasir_prune.errors import LedgerError, RunFolderError
 from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.metrics import (
     class_accuracies,
@@ -26,6 +27,8 @@ from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.report import schema
 from kvasir_prune.training.history import best_epoch, read_csv, stopped_early
 from kvasir_prune.types import SPLITS, Ignored
+
+Part = TypeVar("Part", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -50,23 +53,21 @@ def build_record(sources: Sources) -> schema.Record:
         LedgerError: a file is damaged.
     """
     _check_present(sources)
-    run = json.loads(sources.run.read_text(encoding="utf-8"))
+    run = _json(sources.run)
     config = load_config(sources.config)
     ledger = HDF5Ledger(sources.ledger)
     classes, logits = store.read(sources.evaluation)
-    data = json.loads(sources.data.read_text(encoding="utf-8"))
-    cost = json.loads(sources.cost.read_text(encoding="utf-8"))
     return schema.Record(
         name=config.name,
         description=config.description,
         classes=list(classes),
         splits={name: _split(logits[name]) for name in SPLITS},
         layers=_layers(ImportanceStore(sources.importance), ledger),
-        cost=schema.CostPair.model_validate(cost),
+        cost=_part(schema.CostPair, sources.cost),
         evolution=_evolution(ledger),
         training=_training(sources.history, config),
         pruning=_pruning(ledger, config),
-        data=schema.Data.model_validate(data),
+        data=_part(schema.Data, sources.data),
         provenance=schema.Provenance(
             command=run["command"],
             seed=config.seed,
@@ -85,6 +86,30 @@ def _check_present(sources: Sources) -> None:
                 where=path,
                 fix="finish it with `kvasir-prune run`",
             )
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(path, error) from None
+
+
+def _part(kind: type[Part], path: Path) -> Part:
+    try:
+        return kind.model_validate(_json(path))
+    except ValidationError as error:
+        raise _damaged(path, f"{error.error_count()} keys are missing or wrong") from None
+
+
+def _damaged(path: Path, reason: object) -> LedgerError:
+    return LedgerError(
+        "A file of the run is damaged.",
+        where=path,
+        got=reason,
+        expected="JSON as this version writes it",
+        fix="restore the file from a copy, or start again in a new run folder",
+    )
 
 
 def _split(logits: store.SplitLogits) -> schema.Split:

@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from kvasir_prune.config.method import EarlyStopping, TrainingConfig
+from kvasir_prune.errors import LedgerError
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,21 @@ def to_csv(history: Sequence[Epoch]) -> str:
 
 
 def read_csv(path: Path) -> History:
-    """Read what `to_csv` wrote."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        return tuple(
-            Epoch(
-                int(row["epoch"]),
-                float(row["train_loss"]),
-                float(row["train_accuracy"]),
-                float(row["validation_loss"]),
-                float(row["validation_accuracy"]),
-            )
-            for row in csv.DictReader(stream)
-        )
+    """Read what `to_csv` wrote.
+
+    Raises:
+        LedgerError: the file is damaged.
+    """
+    names = [field.name for field in fields(Epoch)][1:]
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        return tuple(Epoch(int(r["epoch"]), *(float(r[name]) for name in names)) for r in rows)
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise LedgerError(
+            "The training history is damaged.",
+            where=path,
+            got=error,
+            expected=f"CSV with epoch, {', '.join(names)}",
+            fix="restore the file from a copy, or start again in a new run folder",
+        ) from None
