@@ -9,7 +9,8 @@ import os
 
 # Keras reads its backend from a user-wide file unless the environment decides; a run must not.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow calls a machine without a GPU an error; 0 shows everything again.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"
 __all__ = ["__version__"]

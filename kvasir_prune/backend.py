@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
+import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import packages_distributions, version
 from typing import Any
 
@@ -17,6 +20,27 @@ def name() -> str:
     """Return the backend of this process: tensorflow, jax or torch."""
     # The package sets the variable when it is imported; asking Keras would load the backend.
     return os.environ["KERAS_BACKEND"]
+
+
+def load() -> None:
+    """Import Keras and its backend without the chatter they write while loading.
+
+    TensorFlow's libraries write to file descriptor 2 before any log level applies. If the import
+    fails, what they wrote is shown.
+    """
+    with tempfile.TemporaryFile() as chatter:
+        sys.stderr.flush()
+        terminal = os.dup(2)
+        os.dup2(chatter.fileno(), 2)
+        try:
+            import_module("keras")
+        except BaseException:
+            chatter.seek(0)
+            os.write(terminal, chatter.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def configure(seed: int, threads: int) -> None:

@@ -177,6 +177,9 @@ def _work(stage: str, config: RunConfig, folder: RunFolder, progress: RichProgre
     if stage == Stage.DATA:
         return
     console.print("Starting Keras ...", style="dim")
+    from kvasir_prune import backend
+
+    backend.load()
     from kvasir_prune.experiment.stages import run_stages
 
     run_stages(run_under_way, Stage(stage))
