@@ -2,9 +2,9 @@
 
     python scripts/lock.py
 
-Needs the package index that pip is set up for. The lines are `name==version`, with a marker where
-an interpreter has no such package; addresses and hashes are left out on purpose, so that a mirror
-serves as well.
+Needs the package index that pip is set up for. The lines are `name==version`; addresses and hashes
+are left out on purpose, so that a mirror serves as well. Resolve with Python 3.11, the oldest: what
+it pins was installed on 3.11, 3.12 and 3.13.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADER = "# Written by scripts/lock.py; resolved for Python 3.11 to 3.13. Do not edit.\n"
+HEADER = "# Written by scripts/lock.py on Python 3.11; for Python 3.11 to 3.13. Do not edit.\n"
 OWN = "kvasir-prune"
 
 

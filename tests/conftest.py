@@ -5,6 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("no deadlines", deadline=None)
+settings.load_profile("no deadlines")
 
 REAL_DATA_VARIABLE = "KVASIR_PRUNE_TEST_DATA"
 

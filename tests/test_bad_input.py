@@ -242,3 +242,19 @@ def test_a_changed_size_after_a_refused_split_is_not_served_from_the_cache(
     shutil.copy(images / "ulcer" / "0.jpg", images / "ulcer" / "new.jpg")
     server.call(*data, "--set", "model.input_side_px=16", cwd=tmp_path).succeeded()
     assert np.load(tmp_path / "run" / "cache" / "images.npy").shape == (9, 16, 16, 3)
+
+
+def test_a_path_that_cannot_be_is_a_sentence(images: Path, tmp_path: Path, server: Server) -> None:
+    (tmp_path / "file").write_text("")
+    data = ("data", *RUN[1:], "--set", f"data.cache_dir={tmp_path / 'file' / 'below'}")
+    server.call(*data, cwd=tmp_path).refused("The machine refused", "file", "to mend it")
+
+
+def test_rendering_again_after_too_few_images_were_asked_for(
+    tmp_path: Path, server: Server
+) -> None:
+    data = {"source": "synthetic_endoscopy", "images_per_class": 2, "render_side_px": 32}
+    write_config(tmp_path, {}, {**FOLDER, "data": data})
+    server.call("data", *RUN[1:], cwd=tmp_path).refused("fewer images")
+    more = ("data", *RUN[1:], "--set", "data.images_per_class=4")
+    server.call(*more, cwd=tmp_path).succeeded()

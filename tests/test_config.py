@@ -196,7 +196,11 @@ def test_missing_keys_are_named(tmp_path: Path) -> None:
     ("lines", "path", "words"),
     [
         ("importance: {low: 1.0e-4, high: 1.0e-5}", "importance", "must not exceed"),
-        ("pruning: {ignore_below: -1.0e-5}", "(the file)", "must lie below importance.low"),
+        (
+            "pruning: {ignore_below: -1.0e-5}",
+            "pruning.ignore_below",
+            "must lie below importance.low",
+        ),
     ],
 )
 def test_values_that_contradict_each_other(
@@ -405,6 +409,12 @@ def test_what_is_written_is_what_was_read(
     assert digest(again) == digest(config)
 
 
+@pytest.mark.parametrize("text", ["a\x85<", "\U000ddbc0\x85b", "x\u2028y", "line\nbreak\n\n"])
+def test_texts_with_rare_line_ends_come_back(tmp_path: Path, text: str) -> None:
+    config = validate(minimal(description=text), source="a document")
+    assert load(tmp_path, dump(config)) == config
+
+
 @pytest.mark.parametrize("text", ["1e5", "1.e5", "9e9", "1e-5"])
 def test_a_text_that_looks_like_a_number_stays_a_text(tmp_path: Path, text: str) -> None:
     config = validate(minimal(name=text, description=text), source="a document")
@@ -558,3 +568,23 @@ def test_a_shipped_configuration_is_valid_and_bears_the_name_of_its_file(path: P
     assert config.name == path.stem
     assert config.description
     assert RunConfig.model_validate(yaml.safe_load(dump(config))) == config
+
+
+def test_exhaustive_pruning_has_no_use_for_a_threshold_to_ignore(tmp_path: Path) -> None:
+    """The default of a key that the strategy never reads must not stand in the way."""
+    path = tmp_path / "c.yaml"
+    path.write_text("name: x\ndata: {source: digits}\nmodel: {name: ann}\n")
+    overrides = ["pruning.strategy=exhaustive", "importance.low=-1e-4"]
+    assert load_config(path, overrides).importance.low == -1e-4
+
+
+@pytest.mark.parametrize("alone", ["manifest: m.csv", "group_by: patient"])
+def test_a_manifest_without_groups_and_groups_without_a_manifest_are_faults(
+    tmp_path: Path, alone: str
+) -> None:
+    """Silently ungrouped frames would leak between the splits."""
+    path = tmp_path / "c.yaml"
+    head = "name: x\nmodel: {name: ann}\ndata: {source: image_folder, root: r, "
+    path.write_text(head + alone + "}\n")
+    with pytest.raises(ConfigError, match="groups need both"):
+        load_config(path)

@@ -300,3 +300,8 @@ def test_unknown_layers_and_nodes_are_refused() -> None:
 def test_an_unknown_initializer_is_a_sentence() -> None:
     with pytest.raises(ModelError, match="cannot be built"):
         build(Ann(name="ann", initializer="glorot_unifrom"), (8, 8, 1), 10, seed=0)
+
+
+def test_imagenet_weights_on_grey_images_are_a_sentence() -> None:
+    with pytest.raises(ModelError, match="colour images"):
+        build(Vgg16(name="vgg16", weights="imagenet", input_side_px=32), (32, 32, 1), 8, seed=0)

@@ -454,3 +454,45 @@ def test_a_damaged_split_is_refused(finished: Path, tmp_path: Path, server: Serv
     run = copy_of(finished, tmp_path, *AFTER_TRAINING)
     (run / "split.csv").write_bytes(b"\xff\xfe" + (run / "split.csv").read_bytes())
     server.call(*RUN, cwd=tmp_path).refused("split.csv", "to mend it")
+
+
+def test_logits_of_another_run_are_not_reported(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path)
+    with h5py.File(run / "evaluation.h5", "r+") as file:
+        origin = json.loads(file.attrs["origin"])
+        file.attrs["origin"] = json.dumps({**origin, "split": "e" * 64})
+    server.call("report", *RUN[1:], cwd=tmp_path).refused("another run", "evaluation.h5")
+
+
+def test_a_lost_split_does_not_open_the_folder_to_another_configuration(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path)
+    (run / "split.csv").unlink()
+    before = contents(run)
+    server.call(*RUN, "--set", "seed=77", cwd=tmp_path).refused("seed", "77")
+    _assert_untouched(run, before)
+
+
+def test_the_ledger_names_the_digests_of_all_it_depends_on(finished: Path) -> None:
+    with h5py.File(finished / "run" / "pruning.h5") as file:
+        for name in ("config", "split", "weights", "versions"):
+            assert len(file.attrs[name]) == 64
+        assert file.attrs["schema_version"] == 1
+
+
+def test_tensorboard_shows_every_epoch_once(finished: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    folder = finished / "run" / "training" / "tensorboard"
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    history = (finished / "run" / "training" / "history.csv").read_text().splitlines()[1:]
+    for tag, column in (("loss/train", 1), ("accuracy/validation", 4)):
+        shown = [(e.step, float(make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
+        told = [(int(e.split(",")[0]), float(e.split(",")[column])) for e in history]
+        assert [step for step, _ in shown] == [step for step, _ in told]
+        assert [v for _, v in shown] == pytest.approx([v for _, v in told], rel=1e-6)

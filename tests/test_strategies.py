@@ -99,7 +99,7 @@ def test_the_threshold_itself_is_removed(strategy: Strategy) -> None:
     assert len(run(strategy, scorer, (LayerSize("a", 2),)).state.removed[0]) == 1
 
 
-# --- the literal algorithms of the thesis, with the slips that DESIGN lists mended ---------------
+# --- the literal algorithms of the thesis, with its slips mended ---------------
 
 
 def literal_algorithm_9(

@@ -18,8 +18,8 @@ from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.config import RunConfig, dump, identity, load_config
 from kvasir_prune.errors import Interrupted
 from kvasir_prune.experiment.folder import RunFolder
-from kvasir_prune.experiment.identity import check
 from kvasir_prune.experiment.status import FINISHED, status_of
+from kvasir_prune.ledger.identity import check
 
 app = typer.Typer(
     name="kvasir-prune",
@@ -188,7 +188,7 @@ def _work(stage: str, config: RunConfig, folder: RunFolder, progress: RichProgre
 def _reached(config: RunConfig, folder: RunFolder) -> str | None:
     """Return the stage a run is in, None before it has a split; refuses another run's folder."""
     record = folder.read_record()
-    if record is None or not folder.split.exists():
+    if record is None or not folder.has_begun(record):
         return None
     check(record["identity"], identity(config), where=folder.path, kind="configuration")
     return status_of(folder).stage

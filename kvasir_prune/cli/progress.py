@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,30 @@ from rich.progress import (
 )
 
 from kvasir_prune.progress import Task
+
+LINE_EVERY_S = 60.0
+"""Off the terminal a job says how far it is in a line, at most this often."""
+
+
+class _PlainTask:
+    """Prints a line now and then: for log files of jobs that run for days."""
+
+    def __init__(self, console: Console, description: str, total: float | None) -> None:
+        self._console = console
+        self._description = description
+        self._total = "" if total is None else f" of {total:.0f}"
+        self._done = 0.0
+        self._said = time.monotonic()
+
+    def advance(self, steps: float = 1, **facts: object) -> None:
+        """Count; print if the last line is old enough."""
+        self._done += steps
+        if time.monotonic() - self._said < LINE_EVERY_S:
+            return
+        self._said = time.monotonic()
+        shown = "".join(f", {name} {value}" for name, value in facts.items())
+        line = f"{self._description}: {self._done:.0f}{self._total}{shown}"
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class _RichTask:
@@ -36,7 +61,7 @@ class RichProgress:
     """Draws a bar for each task while it runs.
 
     Args:
-        console: where to draw; bars appear on terminals only, notes always.
+        console: where to draw; off a terminal a line now and then stands for the bars.
     """
 
     def __init__(self, console: Console) -> None:
@@ -52,13 +77,15 @@ class RichProgress:
             TextColumn("{task.fields[facts]}", style="dim"),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
         )
         self._open = 0
 
     @contextmanager
     def task(self, description: str, total: float | None) -> Iterator[Task]:
         """Open a bar for the time of a `with` block."""
+        if not self._console.is_terminal:
+            yield _PlainTask(self._console, description, total)
+            return
         if self._open == 0:
             self._bars.start()
         self._open += 1

@@ -56,6 +56,14 @@ class FolderData(BaseData):
     max_deviation: Fraction = 0.05
     """With groups: the largest accepted difference between a wished and an achieved share."""
 
+    @model_validator(mode="after")
+    def _groups_and_manifest_go_together(self) -> FolderData:
+        if (self.manifest is None) != (self.group_by is None):
+            alone = "manifest" if self.group_by is None else "group_by"
+            other = "group_by" if self.group_by is None else "manifest"
+            raise ValueError(f"{alone} is set without {other}; groups need both")
+        return self
+
 
 class ImageFolder(FolderData):
     """A folder, .zip or .tar.gz of class folders, with or without train/test folders above."""

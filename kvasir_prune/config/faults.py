@@ -37,10 +37,16 @@ def _fault(details: ErrorDetails, document: object, root: type[BaseModel]) -> Fa
             nearest = _nearest(str(details["input"]), allowed.split(", "))
             fault = Fault(path, "is not one of the allowed values", got, allowed, nearest)
         case "value_error":
-            fault = Fault(path, details["msg"].removeprefix("Value error, "))
+            fault = _broken_rule(path, keys, details["msg"].removeprefix("Value error, "))
         case _:
             fault = Fault(path, "is wrong", got, details["msg"][0].lower() + details["msg"][1:])
     return fault
+
+
+def _broken_rule(path: str, keys: list[str | int], message: str) -> Fault:
+    """Name the key itself where a rule over several sections says which one it is about."""
+    key, colon, problem = message.partition(": ")
+    return Fault(key, problem) if colon and not keys else Fault(path, message)
 
 
 def _wrong_member(path: str, details: ErrorDetails, root: type[BaseModel]) -> Fault:

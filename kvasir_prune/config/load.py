@@ -20,8 +20,15 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what `_Loader` would take for a number."""
+    """Quotes what `_Loader` would take for a number, and escapes what YAML takes for a line end."""
 
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Write texts with NEL, LS or PS in double quotes; PyYAML folds them otherwise."""
+        style = '"' if re.search("[\x85\u2028\u2029]", data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 for _side in (_Loader, _Dumper):
     _side.add_implicit_resolver(

@@ -14,7 +14,7 @@ Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 class BaseNetwork(Section):
     """Keys that every network has."""
 
-    input_side_px: Annotated[int, Field(ge=4)] | None = None
+    input_side_px: Annotated[int, Field(ge=4, le=4096)] | None = None
     """Side of the square input in pixels; null keeps the images' own size (all must agree)."""
     initializer: str = "glorot_uniform"
     """Keras name of the kernel initializer."""
@@ -24,7 +24,7 @@ class Vgg16(BaseNetwork):
     """VGG-16 (Simonyan and Zisserman 2015), layer names as in `keras.applications`."""
 
     name: Literal["vgg16"]
-    input_side_px: Annotated[int, Field(ge=32)] = 224
+    input_side_px: Annotated[int, Field(ge=32, le=4096)] = 224
     """Side of the square input in pixels."""
     width: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Factor on the number of filters of every convolution."""

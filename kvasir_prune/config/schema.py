@@ -50,9 +50,10 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _ignored_nodes_are_important(self) -> RunConfig:
         low, ignore = self.importance.low, self.pruning.ignore_below
-        if ignore is not None and ignore >= low:
+        greedy = self.pruning.strategy == "greedy"
+        if greedy and ignore is not None and ignore >= low:
             raise ValueError(
-                f"pruning.ignore_below ({ignore}) must lie below importance.low ({low})"
+                f"pruning.ignore_below: must lie below importance.low ({low}), got {ignore}"
             )
         return self
 

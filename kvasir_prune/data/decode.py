@@ -47,7 +47,10 @@ def decode(content: bytes) -> Decoded:
     if not content:
         raise BadImage("the file is empty")
     conversions = _examine(content)
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise BadImage(f"OpenCV cannot decode it ({error.err})") from None
     if pixels is None:
         raise BadImage("OpenCV cannot decode it")
     rgb: NDArray[Any] = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

@@ -18,9 +18,6 @@ from kvasir_prune.types import SPLITS, TRAIN
 ROUNDING = 1e-9
 """Shares differ by this much without a reason: 0.20 - 0.15 is not quite 0.05."""
 
-Counts = Mapping[str, int]
-"""Split -> number of images."""
-
 
 @dataclass(frozen=True)
 class Item:

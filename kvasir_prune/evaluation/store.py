@@ -6,7 +6,8 @@ Layout of `evaluation.h5`::
     /{split}/before  (n, classes) float32 logits
     /{split}/after   (n, classes) float32 logits
 
-Images stand in the order of `split.csv`, split by split. Attribute `classes`: JSON list of names.
+Images stand in the order of `split.csv`, split by split. Attributes: `classes`, a JSON
+list of names, and `origin`, the digests of the run as JSON.
 """
 
 from __future__ import annotations
@@ -35,11 +36,17 @@ class SplitLogits:
     after: NDArray[np.float32]
 
 
-def write(path: Path, classes: tuple[str, ...], splits: Mapping[str, SplitLogits]) -> None:
-    """Publish the logits of all splits."""
+def write(
+    path: Path,
+    classes: tuple[str, ...],
+    splits: Mapping[str, SplitLogits],
+    origin: Mapping[str, str],
+) -> None:
+    """Publish the logits of all splits; `origin` says of which run."""
     with publishing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["schema_version"] = SCHEMA_VERSION
         file.attrs["classes"] = json.dumps(classes)
+        file.attrs["origin"] = json.dumps(origin)
         for name, split in splits.items():
             group = file.create_group(name)
             group.create_dataset("labels", data=split.labels)
@@ -47,8 +54,8 @@ def write(path: Path, classes: tuple[str, ...], splits: Mapping[str, SplitLogits
             group.create_dataset("after", data=split.after)
 
 
-def read(path: Path) -> tuple[tuple[str, ...], dict[str, SplitLogits]]:
-    """Read class names and the logits of all splits.
+def read(path: Path) -> tuple[tuple[str, ...], dict[str, SplitLogits], dict[str, str]]:
+    """Read class names, the logits of all splits, and the origin.
 
     Raises:
         LedgerError: the file is damaged.
@@ -56,8 +63,9 @@ def read(path: Path) -> tuple[tuple[str, ...], dict[str, SplitLogits]]:
     with open_for_reading(path) as file:
         check_schema(file, SCHEMA_VERSION)
         classes = tuple(json.loads(file.attrs["classes"]))
+        origin = json.loads(file.attrs["origin"])
         splits = {
             name: SplitLogits(group["labels"][()], group["before"][()], group["after"][()])
             for name, group in file.items()
         }
-    return classes, splits
+    return classes, splits, origin

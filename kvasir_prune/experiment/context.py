@@ -15,7 +15,7 @@ from kvasir_prune.config import RunConfig, digest, dump, identity
 from kvasir_prune.data import Dataset, prepare
 from kvasir_prune.errors import ModelError
 from kvasir_prune.experiment.folder import RunFolder
-from kvasir_prune.experiment.identity import check
+from kvasir_prune.ledger.identity import check, origin
 from kvasir_prune.progress import Progress
 from kvasir_prune.publish import publish_text
 
@@ -48,7 +48,7 @@ class Run:
         self.progress = progress
         stored = folder.read_record()
         versions = backend.versions()
-        if stored and not folder.split.exists() and stored["identity"] != identity(config):
+        if stored and not folder.has_begun(stored) and stored["identity"] != identity(config):
             # The images were refused before anything was computed; a corrected key is welcome.
             folder.forget_images()
             stored = None
@@ -58,7 +58,8 @@ class Run:
             check(stored["identity"], identity(config), where=folder.path, kind="configuration")
             check(stored["versions"], versions, where=folder.path, kind="set of versions")
             self.record = stored
-        publish_text(folder.config, dump(config))
+        runtime = config.runtime.model_copy(update={"threads": self.record["threads"]})
+        publish_text(folder.config, dump(config.model_copy(update={"runtime": runtime})))
 
     def start_backend(self) -> None:
         """Seed the backend and pin its threads to the run's; before the first network."""
@@ -80,6 +81,11 @@ class Run:
     def digests(self) -> dict[str, str]:
         """Digests of configuration, split and weights, as far as they exist."""
         return dict(self.record["digests"])
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What a file of this run is a function of: all digests, that of the versions too."""
+        return origin(self.record)
 
     def pin(self, kind: str, value: str) -> None:
         """Record a digest the first time; refuse another value later.
@@ -140,6 +146,10 @@ class Run:
     def scorer(self) -> Scorer:
         """The configured scorer on the configured split."""
         return self.scorer_on(self.config.importance.split)
+
+    def release_scorer(self) -> None:
+        """Let go of the scorer and of the activations it keeps."""
+        self.__dict__.pop("scorer", None)
 
     def scorer_on(self, split: str) -> Scorer:
         """Return the configured scorer on any split."""

@@ -29,6 +29,7 @@ def evaluate(run: Run) -> None:
     """Publish `cost.json`, the evolution in `pruning.h5`, and last `evaluation.h5`."""
     if run.folder.evaluation.exists() and run.folder.cost.exists():
         return
+    run.release_scorer()
     ledger = HDF5Ledger(run.folder.ledger)
     pruned = load_model(run.folder.pruned)
     _write_cost(run, pruned)
@@ -79,7 +80,7 @@ def _write_logits(run: Run, pruned: Any, ledger: HDF5Ledger) -> None:
         for name, both in logits.items()
     }
     _check_agreement(run, splits, ledger)
-    store.write(run.folder.evaluation, dataset.classes, splits)
+    store.write(run.folder.evaluation, dataset.classes, splits, run.origin)
 
 
 def _check_agreement(run: Run, splits: dict[str, store.SplitLogits], ledger: HDF5Ledger) -> None:

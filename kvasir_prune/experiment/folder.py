@@ -159,13 +159,17 @@ class RunFolder:
                 "folder with --run-dir",
             ) from None
 
+    def has_begun(self, record: Mapping[str, Any]) -> bool:
+        """Return whether anything was computed that depends on the recorded configuration."""
+        return self.split.exists() or "split" in record["digests"]
+
     def forget_images(self) -> None:
-        """Drop the image cache, or the link to a shared one; the images themselves stay."""
-        cache = self.path / "cache"
-        if cache.is_symlink():
-            cache.unlink()
-        elif cache.exists():
-            shutil.rmtree(cache)
+        """Drop what was decoded or rendered here, or the link to it; the user's images stay."""
+        for made in (self.path / "cache", self.path / "synthetic_endoscopy"):
+            if made.is_symlink():
+                made.unlink()
+            elif made.exists():
+                shutil.rmtree(made)
 
     def read_record(self) -> dict[str, Any] | None:
         """Return the content of `run.json`; None where there is none.

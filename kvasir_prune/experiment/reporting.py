@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvasir_prune.config import RunConfig, dump
+from kvasir_prune.config import RunConfig, dump, load_config
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.publish import publish_text
 from kvasir_prune.report.publishing import write_report
@@ -46,7 +46,8 @@ def renew(folder: RunFolder, config: RunConfig) -> Path:
     Returns, raises:
         As `report`.
     """
-    publish_text(folder.config, dump(config))
+    words = {"name": config.name, "description": config.description}
+    publish_text(folder.config, dump(load_config(folder.config).model_copy(update=words)))
     return report(folder)
 
 

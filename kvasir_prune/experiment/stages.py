@@ -8,12 +8,12 @@ from typing import Any
 
 from kvasir_prune.experiment import evaluating, reporting
 from kvasir_prune.experiment.context import Run
-from kvasir_prune.experiment.identity import check
 from kvasir_prune.experiment.preparing import Stage
 from kvasir_prune.experiment.tensorboard import EventLog
 from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, State
+from kvasir_prune.ledger.identity import check
 from kvasir_prune.models import Chain, cut, read_chain
 from kvasir_prune.pruning import Exhaustive, Greedy, Strategy, prune
 from kvasir_prune.publish import publish_text, publishing
@@ -85,7 +85,7 @@ def measure_importance(run: Run) -> None:
             baseline=run.scorer.evaluate({}),
             low=settings.low,
             high=settings.high,
-            identity=run.digests,
+            identity=run.origin,
         )
     nodes = sum(layer.nodes for layer in store.layers)
     with run.progress.task("Node importance", nodes) as task:
@@ -112,14 +112,14 @@ def _open_ledger(run: Run) -> HDF5Ledger:
         return ledger
     layers = tuple(reversed(_layers(run.chain, run.config.pruning.layers)))
     baseline = run.scorer.evaluate({})
-    ledger = HDF5Ledger(path, layers=layers, baseline=baseline, identity=run.digests)
+    ledger = HDF5Ledger(path, layers=layers, baseline=baseline, identity=run.origin)
     ledger.commit()
     return ledger
 
 
 def _check_origin(run: Run, identity: Mapping[str, str], path: Path) -> None:
     """Refuse a file that another run wrote, copied here by mistake."""
-    check(identity, run.digests, where=path, kind="run", holder="file")
+    check(identity, run.origin, where=path, kind="run", holder="file")
 
 
 def _drive(run: Run, ledger: HDF5Ledger) -> None:
@@ -131,7 +131,8 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
         for state in steps:
             now = _settled(state)
             layer = "" if state.finished else state.layers[state.layer].name
-            facts = {"layer": layer, "removed": state.removals}
+            node = max(state.looked_at, default=0)
+            facts = {"layer": layer, "node": node, "removed": state.removals}
             task.advance(now - done, **facts, loss=f"{state.current.loss:.5f}")
             done = now
 

@@ -1,4 +1,4 @@
-"""TensorBoard scalars of a training; a resumed run goes on where it stands."""
+"""TensorBoard scalars of a training; a rendering of its history."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from kvasir_prune.training.history import Epoch
 
 
 class EventLog:
-    """Writes each epoch once; the first call only learns which epochs an earlier process wrote.
+    """Shows a training history; what an earlier process showed is written anew.
 
     Args:
-        folder: receives the event files; made if absent.
+        folder: receives the event files; made if absent, emptied of earlier ones.
     """
 
     def __init__(self, folder: Path) -> None:
         # The package's own writer needs no TensorFlow.
         from tensorboard.summary import Writer
 
+        for earlier in folder.glob("events.*"):
+            earlier.unlink()
         self._writer = Writer(str(folder))
-        self._written: int | None = None
+        self._written = 0
 
     def __enter__(self) -> EventLog:
         return self
@@ -36,10 +38,9 @@ class EventLog:
 
     def epochs(self, history: Sequence[Epoch]) -> None:
         """Write the epochs that are new since the last call."""
-        if self._written is not None:
-            for epoch in history[self._written :]:
-                self._write(epoch)
-            self._writer.flush()
+        for epoch in history[self._written :]:
+            self._write(epoch)
+        self._writer.flush()
         self._written = len(history)
 
     def _write(self, epoch: Epoch) -> None:

@@ -30,6 +30,15 @@ def build(
         ModelError: unknown initializer, input too small for the pooling, ImageNet weights absent.
     """
     keras.utils.set_random_seed(seed)
+    wants_imagenet = isinstance(config, Vgg16) and config.weights == "imagenet"
+    if wants_imagenet and input_shape[2] != 3:
+        raise ModelError(
+            "The ImageNet weights are for colour images.",
+            where="model.weights",
+            got=f"images with {input_shape[2]} channel",
+            expected="3 channels",
+            fix="set model.weights: null",
+        )
     try:
         stack = _hidden_layers(config)
         output = keras.layers.Dense(
@@ -46,7 +55,7 @@ def build(
             got=str(error).splitlines()[0],
             fix="check model.input_side_px and model.initializer",
         ) from None
-    if isinstance(config, Vgg16) and config.weights == "imagenet":
+    if wants_imagenet:
         load_imagenet(model)
     return model
 

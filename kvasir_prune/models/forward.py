@@ -40,7 +40,7 @@ def mask(chain: Chain, weights: Weights, removed: Mapping[str, Collection[int]])
 
     The reader's incoming weights from the node are zeroed. For ReLU without batch normalisation
     this is what the thesis does by zeroing the node's own incoming weights; unlike that it is
-    removal for every activation and with batch normalisation in between (DESIGN, section 2).
+    removal for every activation and with batch normalisation in between.
 
     Args:
         chain: the network.

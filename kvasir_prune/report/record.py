@@ -24,6 +24,7 @@ from kvasir_prune.evaluation.metrics import (
 )
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.ledger.identity import check, origin
 from kvasir_prune.report import schema
 from kvasir_prune.training.history import best_epoch, read_csv, stopped_early
 from kvasir_prune.types import SPLITS, Ignored
@@ -49,20 +50,28 @@ def build_record(sources: Sources) -> schema.Record:
     """Compute everything that a report says.
 
     Raises:
-        RunFolderError: a file is missing.
+        RunFolderError: a file is missing, or another run wrote it.
         LedgerError: a file is damaged.
     """
     _check_present(sources)
     run = _json(sources.run)
     config = load_config(sources.config)
     ledger = HDF5Ledger(sources.ledger)
-    classes, logits = store.read(sources.evaluation)
+    importance = ImportanceStore(sources.importance)
+    classes, logits, evaluated = store.read(sources.evaluation)
+    own = origin(run)
+    for path, found in (
+        (sources.ledger, ledger.identity),
+        (sources.importance, importance.identity),
+        (sources.evaluation, evaluated),
+    ):
+        check(found, own, where=path, kind="run", holder="file")
     return schema.Record(
         name=config.name,
         description=config.description,
         classes=list(classes),
         splits={name: _split(logits[name]) for name in SPLITS},
-        layers=_layers(ImportanceStore(sources.importance), ledger),
+        layers=_layers(importance, ledger),
         cost=_part(schema.CostPair, sources.cost),
         evolution=_evolution(ledger),
         training=_training(sources.history, config),

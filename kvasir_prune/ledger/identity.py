@@ -1,12 +1,20 @@
-"""The refusal to go on with a run when anything that it is a function of has changed."""
+"""What a run is a function of, and the refusal to go on when any of it has changed."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kvasir_prune.errors import RunFolderError
+
+
+def origin(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return what every file of a run carries: all digests of its `run.json`, and its versions'."""
+    versions = json.dumps(record["versions"], sort_keys=True)
+    return {**record["digests"], "versions": hashlib.sha256(versions.encode()).hexdigest()}
 
 
 def check(
