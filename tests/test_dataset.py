@@ -786,7 +786,6 @@ def test_a_manifest_of_bare_names_with_more_columns_as_a_spreadsheet_writes_it(
 @pytest.mark.parametrize(
     ("content", "keys", "words"),
     [
-        (None, {"group_by": "patient"}, ["Groups need a manifest", "data.manifest"]),
         (None, GROUPED, ["manifest does not exist", "m.csv"]),
         (
             manifest(by_path(FORTY), "file,video"),
@@ -818,7 +817,6 @@ def test_a_manifest_of_bare_names_with_more_columns_as_a_spreadsheet_writes_it(
         (b"file,patient\n\xff\xfe,x\n", GROUPED, ["no CSV text"]),
     ],
     ids=[
-        "no manifest key",
         "no file",
         "no group column",
         "no file column",

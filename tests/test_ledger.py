@@ -131,7 +131,9 @@ def test_any_history_survives_the_file(
     ledger = hdf5(tmp_path)
     ledger.record([*history, *ends, *(scores if finished < 2 else [])])
     ledger.commit()
-    assert HDF5Ledger(tmp_path / "pruning.h5").entries == ledger.entries
+    again = HDF5Ledger(tmp_path / "pruning.h5")
+    assert again.entries == ledger.entries
+    assert again.state == ledger.state
 
 
 def test_the_layout_that_readers_rely_on(tmp_path: Path) -> None:

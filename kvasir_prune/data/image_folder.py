@@ -40,7 +40,7 @@ class ImageFolder:
         self.records: tuple[ImageRecord, ...] = layout.records
         listing = "\n".join(sorted(f"{m.path} {m.size} {m.fingerprint}" for m in files))
         self.fingerprint = hashlib.sha256(listing.encode()).hexdigest()
-        if group_by is not None:
+        if manifest is not None and group_by is not None:
             content = _manifest_content(self._tree, layout.top, manifest, location)
             where = f"{location}: {manifest}"
             self.records = with_groups(layout.records, content, group_by, where=where)
@@ -62,14 +62,7 @@ def open_image_folder(config: FolderData, location: Path) -> ImageFolder:
     return ImageFolder(location, manifest=config.manifest, group_by=config.group_by)
 
 
-def _manifest_content(tree: Tree, top: str, manifest: str | None, location: Path) -> bytes:
-    if manifest is None:
-        raise DataError(
-            "Groups need a manifest.",
-            where="data.manifest",
-            expected="the name of a CSV file in the set's top folder",
-            fix="set data.manifest, or leave data.group_by out",
-        )
+def _manifest_content(tree: Tree, top: str, manifest: str, location: Path) -> bytes:
     for name in _inside(top, manifest):
         if _holds(tree, name):
             return dict(tree.read([name]))[name]

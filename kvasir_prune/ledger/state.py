@@ -27,7 +27,8 @@ class State:
         layer: index into `layers` of the layer being worked on; `len(layers)` at the end.
         removed: per layer, the removed nodes in order of removal.
         ignored: nodes of the current layer that are not looked at again.
-        looked_at: nodes of the current layer scored or ignored since the last removal.
+        looked_at: nodes of the current layer scored since the last event, and the node of that
+            event if it was ignored; the largest is where a scan in index order stands.
         scores: what has been scored since the last removal or ignored node, in order.
         evaluations: candidates scored since the beginning of the run.
     """
@@ -94,7 +95,7 @@ def _step(state: State, entry: Entry) -> State:
             return replace(
                 state,
                 ignored=state.ignored | {entry.node},
-                looked_at=state.looked_at | {entry.node},
+                looked_at=frozenset({entry.node}),
                 scores=(),
                 evaluations=entry.evaluations,
             )
