@@ -25,3 +25,10 @@ def real_data() -> Callable[[str], Path]:
         return Path(folder, name)
 
     return find
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests recorded: figures that a reader of the log wants to see."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -22,7 +23,7 @@ CONFIG = Path(__file__).resolve().parent.parent / "configs" / "kvasir_vgg16.yaml
 
 @pytest.mark.slow
 def test_one_training_step_and_ten_evaluations(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     config = load_config(CONFIG, ["training.max_epochs=1"])
     rng = np.random.default_rng(0)
@@ -58,5 +59,4 @@ def test_one_training_step_and_ten_evaluations(
     assert scorer.evaluate({}).loss == pytest.approx(literal, rel=1e-5)
 
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    with capsys.disabled():
-        print(f"\nVGG-16 at its true size: peak memory {peak_gib:.1f} GiB", end=" ")
+    record_property("VGG-16 at its true size, peak memory in GiB", round(peak_gib, 1))
