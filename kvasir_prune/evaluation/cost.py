@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import keras
+
+from kvasir_prune.models.work import is_linear, multiply_adds
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,6 @@ class Cost:
 
 def cost_of(model: keras.Model) -> Cost:
     """Count the cost of a built model for one image."""
-    kinds = (keras.layers.Dense, keras.layers.Conv2D)
-    flops = sum(_flops(layer) for layer in model.layers if isinstance(layer, kinds))
+    linear = (layer for layer in model.layers if is_linear(layer))
+    flops = sum(2 * multiply_adds(layer, layer.kernel.shape) for layer in linear)
     return Cost(int(model.count_params()), flops)
-
-
-def _flops(layer: keras.layers.Layer) -> int:
-    kernel = math.prod(layer.kernel.shape)
-    positions = math.prod(layer.output.shape[1:-1])
-    return int(2 * kernel * positions)

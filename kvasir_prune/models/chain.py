@@ -13,9 +13,9 @@ from typing import Any
 import keras
 
 from kvasir_prune.errors import ModelError
+from kvasir_prune.models.work import LINEAR, is_linear
 from kvasir_prune.types import LayerSize
 
-LINEAR = (keras.layers.Dense, keras.layers.Conv2D)
 PER_CHANNEL = (
     keras.layers.BatchNormalization,
     keras.layers.Dropout,
@@ -30,6 +30,7 @@ PER_CHANNEL = (
     keras.layers.Rescaling,
     keras.layers.ZeroPadding2D,
 )
+EXACT_TYPES = ("float32", "float64")
 MIXING_ACTIVATIONS = {"softmax", "log_softmax", "glu", "sparsemax"}
 
 
@@ -73,6 +74,11 @@ class Chain:
     layers: tuple[keras.layers.Layer, ...]
     hidden: tuple[Hidden, ...]
 
+    @property
+    def dtype(self) -> str:
+        """The type it computes in: float32, or float64 for a model built so."""
+        return str(self.layers[0].compute_dtype)
+
     def find(self, name: str) -> Hidden:
         """Return the prunable layer of that name.
 
@@ -101,7 +107,7 @@ def read_chain(model: keras.Model) -> Chain:
         ModelError: naming the layer that branches, mixes channels, or is of an unknown kind.
     """
     layers = [layer for layer in _path(model) if not isinstance(layer, keras.layers.InputLayer)]
-    linear = [place for place, layer in enumerate(layers) if type(layer) in LINEAR]
+    linear = [place for place, layer in enumerate(layers) if is_linear(layer)]
     if not linear:
         raise ModelError("The network has no Dense or Conv2D layer.", where=model.name)
     for layer in layers[linear[0] :]:
@@ -148,6 +154,13 @@ def _sources(node: Any) -> list[str]:
 
 
 def _check_layer(layer: keras.layers.Layer, *, is_output: bool) -> None:
+    if layer.compute_dtype not in EXACT_TYPES:
+        raise ModelError(
+            f'The layer "{layer.name}" computes in {layer.compute_dtype}: decisions about nodes '
+            "would be decisions about rounding.",
+            expected=" or ".join(EXACT_TYPES),
+            fix="load the model with the dtype policy float32",
+        )
     activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
     if isinstance(layer, keras.layers.Softmax) or type(layer) is keras.layers.Activation:
         return _check_activation(layer, activation, allowed=True)

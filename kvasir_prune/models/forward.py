@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir_prune.models.chain import Chain
+from kvasir_prune.models.work import is_linear
 
 Weights = tuple[tuple[NDArray[Any], ...], ...]
 """Per layer of a chain, its arrays in the order of `layer.weights`."""
@@ -71,23 +72,59 @@ def run(chain: Chain, weights: Any, images: Any, start: int, stop: int) -> Any:
         stop: position after the last one.
 
     Returns:
-        What the last of these layers gives: float32, (batch, ...).
+        What the last of these layers gives: (batch, ...), float32 or the chain's own type.
     """
-    values = keras.ops.cast(images, "float32") if start == 0 else images
+    values = keras.ops.cast(images, chain.dtype) if start == 0 else images
     for layer, arrays in zip(chain.layers[start:stop], weights[start:stop], strict=True):
-        trainable, other = _by_role(layer, arrays)
-        values, _ = layer.stateless_call(trainable, other, values, **_at_inference(layer))
+        values = _apply(layer, arrays, values)
     return values
 
 
-def _by_role(layer: keras.layers.Layer, arrays: Any) -> tuple[list[Any], list[Any]]:
-    """Divide a layer's arrays as `stateless_call` wants them; random seeds keep their state."""
-    value = dict(zip((id(variable) for variable in layer.weights), arrays, strict=True))
-    trainable = [value[id(variable)] for variable in layer.trainable_variables]
-    other = [value.get(id(v), v) for v in layer.non_trainable_variables]
-    return trainable, other
+def linear(layer: keras.layers.Layer, arrays: Any, values: Any) -> Any:
+    """Return the pre-activation of a Dense or Conv2D layer; its kernel may have been cut."""
+    kernel, *bias = arrays
+    if isinstance(layer, keras.layers.Dense):
+        outputs = keras.ops.matmul(values, kernel)
+    else:
+        outputs = convolve(layer, kernel, values)
+    return outputs + bias[0] if bias else outputs
 
 
-def _at_inference(layer: keras.layers.Layer) -> dict[str, bool]:
-    kinds = (keras.layers.BatchNormalization, keras.layers.Dropout)
-    return {"training": False} if isinstance(layer, kinds) else {}
+def convolve(layer: keras.layers.Layer, kernel: Any, values: Any) -> Any:
+    """Convolve with a kernel of the layer, or with some of its input channels."""
+    return keras.ops.conv(
+        values,
+        kernel,
+        strides=tuple(layer.strides),
+        padding=layer.padding,
+        data_format="channels_last",
+        dilation_rate=layer.dilation_rate,
+    )
+
+
+def activate(layer: keras.layers.Layer, values: Any) -> Any:
+    """Apply the activation that belongs to a Dense or Conv2D layer."""
+    return values if layer.activation is None else layer.activation(values)
+
+
+def _apply(layer: keras.layers.Layer, arrays: Any, values: Any) -> Any:
+    """Apply one layer at inference with weights of any number of channels.
+
+    `Layer.stateless_call` insists on the shapes the layer was built with.
+    """
+    if is_linear(layer):
+        return activate(layer, linear(layer, arrays, values))
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return _normalise(layer, arrays, values)
+    if isinstance(layer, keras.layers.Dropout):
+        return values
+    return layer.call(values)
+
+
+def _normalise(layer: keras.layers.BatchNormalization, arrays: Any, values: Any) -> Any:
+    *learned, mean, variance = arrays
+    scale = learned.pop(0) if layer.scale else None
+    offset = learned.pop(0) if layer.center else None
+    return keras.ops.batch_normalization(
+        values, mean, variance, axis=-1, offset=offset, scale=scale, epsilon=layer.epsilon
+    )

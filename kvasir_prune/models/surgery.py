@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from kvasir_prune.errors import ModelError
 from kvasir_prune.models.chain import Chain
+from kvasir_prune.models.forward import Weights, weights_of
+
+Array = NDArray[Any]
+Removal = Mapping[str, Collection[int]]
+"""Layer name -> nodes."""
 
 
-def cut(chain: Chain, removed: Mapping[str, Collection[int]]) -> keras.Model:
+def cut(chain: Chain, removed: Removal) -> keras.Model:
     """Return a new model without the removed nodes; its outputs equal the masked network's.
-
-    A node takes its filter or unit, its place in batch normalisations behind it, and the weights
-    with which the next linear layer reads it (through Flatten: one for each spatial position).
 
     Args:
         chain: the network; it is not changed.
@@ -26,9 +28,7 @@ def cut(chain: Chain, removed: Mapping[str, Collection[int]]) -> keras.Model:
     Raises:
         ModelError: an unknown layer or node, or nothing would be left of a layer.
     """
-    kept = {layer.name: _kept(layer.name, layer.nodes, removed) for layer in chain.hidden}
-    for name in removed:
-        chain.find(name)
+    kept = _all_kept(chain, removed)
 
     def resized(layer: keras.layers.Layer) -> keras.layers.Layer:
         settings = layer.get_config()
@@ -38,14 +38,35 @@ def cut(chain: Chain, removed: Mapping[str, Collection[int]]) -> keras.Model:
         return type(layer).from_config(settings)
 
     model = keras.models.clone_model(chain.model, clone_function=resized)
-    for layer in chain.model.layers:
-        if layer.get_weights():
-            arrays = _sliced(chain, kept, layer)
-            model.get_layer(layer.name).set_weights(arrays)
+    arrays = cut_weights(chain, weights_of(chain), removed)
+    for layer, own in zip(chain.layers, arrays, strict=True):
+        model.get_layer(layer.name).set_weights(list(own))
     return model
 
 
-def _kept(name: str, nodes: int, removed: Mapping[str, Collection[int]]) -> NDArray[np.intp]:
+def cut_weights(chain: Chain, weights: Weights, removed: Removal) -> Weights:
+    """Return the weights of the whole chain without what belongs to removed nodes.
+
+    A node takes its filter or unit, its place in batch normalisations behind it, and the weights
+    with which the next linear layer reads it (through Flatten: one for each spatial position).
+
+    Raises:
+        ModelError: an unknown layer or node, or nothing would be left of a layer.
+    """
+    kept = {name: nodes for name, nodes in _all_kept(chain, removed).items() if removed.get(name)}
+    return tuple(
+        _sliced(chain, kept, place, arrays) if arrays else arrays
+        for place, arrays in enumerate(weights)
+    )
+
+
+def _all_kept(chain: Chain, removed: Removal) -> dict[str, NDArray[np.intp]]:
+    for name in removed:
+        chain.find(name)
+    return {layer.name: _kept(layer.name, layer.nodes, removed) for layer in chain.hidden}
+
+
+def _kept(name: str, nodes: int, removed: Removal) -> NDArray[np.intp]:
     gone = sorted(set(removed.get(name, ())))
     if gone and not 0 <= gone[0] <= gone[-1] < nodes:
         raise ModelError(
@@ -57,26 +78,23 @@ def _kept(name: str, nodes: int, removed: Mapping[str, Collection[int]]) -> NDAr
 
 
 def _sliced(
-    chain: Chain, kept: Mapping[str, NDArray[np.intp]], layer: keras.layers.Layer
-) -> list[NDArray[Any]]:
-    """Return the layer's weights without what belongs to removed nodes."""
-    place = next(p for p, other in enumerate(chain.layers) if other.name == layer.name)
-    arrays = [np.asarray(array) for array in layer.get_weights()]
-    inside = [h for h in chain.hidden if h.producer <= place < h.consumer]
-    for hidden in inside:
-        arrays = [_select(array, hidden.nodes, kept[hidden.name]) for array in arrays]
-    reads = [h for h in chain.hidden if h.consumer == place]
-    for hidden in reads:
-        kernel = arrays[0]
+    chain: Chain, kept: Mapping[str, NDArray[np.intp]], place: int, arrays: tuple[Array, ...]
+) -> tuple[Array, ...]:
+    """Return the weights of the layer at `place` without what belongs to removed nodes."""
+    changed = [hidden for hidden in chain.hidden if hidden.name in kept]
+    for hidden in (h for h in changed if h.producer <= place < h.consumer):
+        arrays = tuple(_select(array, hidden.nodes, kept[hidden.name]) for array in arrays)
+    for hidden in (h for h in changed if h.consumer == place):
+        kernel, *others = arrays
         by_channel = kernel.reshape(
             *kernel.shape[:-2], hidden.positions, hidden.nodes, kernel.shape[-1]
         )
         left = by_channel[..., kept[hidden.name], :]
-        arrays[0] = left.reshape(*kernel.shape[:-2], -1, kernel.shape[-1])
+        arrays = (left.reshape(*kernel.shape[:-2], -1, kernel.shape[-1]), *others)
     return arrays
 
 
-def _select(array: NDArray[Any], nodes: int, kept: NDArray[np.intp]) -> NDArray[Any]:
+def _select(array: Array, nodes: int, kept: NDArray[np.intp]) -> Array:
     """Keep channels on the last axis, which behind a Flatten holds them once per position."""
     by_channel = array.reshape(*array.shape[:-1], -1, nodes)
     return by_channel[..., kept].reshape(*array.shape[:-1], -1)
