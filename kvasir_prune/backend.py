@@ -34,6 +34,9 @@ def load() -> None:
         os.dup2(chatter.fileno(), 2)
         try:
             import_module("keras")
+            if name() == "tensorflow":
+                # It warns of functions traced for several shapes, which cut networks have.
+                import_module("tensorflow").get_logger().setLevel("ERROR")
         except BaseException:
             chatter.seek(0)
             os.write(terminal, chatter.read())

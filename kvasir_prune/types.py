@@ -30,11 +30,16 @@ class LayerSize:
 
 @dataclass(frozen=True)
 class Scored:
-    """The loss and accuracy of the network without one node, on the scoring set."""
+    """The loss and accuracy of the network without one node, on the scoring set.
+
+    Where `is_bound`, the loss is only known to be larger than `loss`, and `accuracy` is NaN: the
+    evaluation was abandoned once the answer was certain.
+    """
 
     node: int
     loss: float
     accuracy: float
+    is_bound: bool = False
 
 
 @dataclass(frozen=True)

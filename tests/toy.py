@@ -18,14 +18,22 @@ class ToyScorer:
 
     def __init__(self, loss_of: LossOf, block_width: int = 1) -> None:
         self.loss_of = loss_of
-        self.block_width = block_width
+        self._block_width = block_width
         self.asked: list[tuple[str, int]] = []
+
+    def block_width(self, layer: str) -> int:
+        return self._block_width
 
     def evaluate(self, removed: Mapping[str, Collection[int]]) -> LossAccuracy:
         return LossAccuracy(self.loss_of(pairs(removed)), 0.5)
 
     def score(
-        self, layer: str, removed: Mapping[str, Collection[int]], nodes: Sequence[int]
+        self,
+        layer: str,
+        removed: Mapping[str, Collection[int]],
+        nodes: Sequence[int],
+        *,
+        give_up_above: float | None = None,
     ) -> tuple[Scored, ...]:
         gone = pairs(removed)
         self.asked += [(layer, node) for node in nodes]

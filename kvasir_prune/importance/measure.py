@@ -30,8 +30,9 @@ def measure(
     try:
         for number, layer in enumerate(store.layers):
             missing = store.missing(number)
-            for start in range(0, len(missing), scorer.block_width):
-                block = missing[start : start + scorer.block_width]
+            width = scorer.block_width(layer.name)
+            for start in range(0, len(missing), width):
+                block = missing[start : start + width]
                 scores = scorer.score(layer.name, {}, block)
                 yield store.record(number, scores)
                 if time.monotonic() - committed >= commit_every_s:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kvasir_prune.evaluation.metrics import loss_accuracy
 from kvasir_prune.importance.scorer import Nodes, finite
+from kvasir_prune.importance.whole import WholeNetwork
 from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.forward import Weights, mask, weights_of
 from kvasir_prune.models.section import Section, batches
@@ -32,7 +33,7 @@ class _Prepared:
     prefix_weights: Any
     suffix: Section
     suffix_weights: Any
-    inputs: NDArray[np.float32] | None
+    inputs: NDArray[Any] | None
 
 
 class ReferenceScorer:
@@ -47,8 +48,6 @@ class ReferenceScorer:
         memory_budget_gib: activations before the next linear layer are kept up to this size and
             recomputed step by step above it; the losses have the same bits either way.
     """
-
-    block_width = 1
 
     def __init__(
         self,
@@ -67,24 +66,38 @@ class ReferenceScorer:
         self._labels = labels
         self._batch_size = batch_size
         self._budget_bytes = memory_budget_gib * 2**30
-        self._whole = Section(chain)
+        self._whole = WholeNetwork(
+            chain, self._weights, images, rows, labels, batch_size=batch_size
+        )
         self._prepared: _Prepared | None = None
+
+    def block_width(self, layer: str) -> int:
+        """Return 1: what is literal goes one by one."""
+        return 1
 
     def evaluate(self, removed: Nodes) -> LossAccuracy:
         """Return loss and accuracy of the network without the removed nodes."""
-        weights = self._whole.load(mask(self._chain, self._weights, removed))
-        logits = np.concatenate(list(self._whole.apply(weights, self._image_steps())))
-        return finite(loss_accuracy(logits, self._labels), where="the whole network")
+        return self._whole.evaluate(removed)
 
-    def score(self, layer: str, removed: Nodes, nodes: Sequence[int]) -> tuple[Scored, ...]:
-        """Return loss and accuracy without the removed nodes and one candidate, for each."""
+    def score(
+        self,
+        layer: str,
+        removed: Nodes,
+        nodes: Sequence[int],
+        *,
+        give_up_above: float | None = None,
+    ) -> tuple[Scored, ...]:
+        """Return loss and accuracy without the removed nodes and one candidate, for each.
+
+        Never gives up: it has no partial sums.
+        """
         prepared = self._prepare(layer, removed)
         gone = set(removed.get(layer, ()))
         return tuple(self._score(prepared, gone, node) for node in nodes)
 
     def _score(self, prepared: _Prepared, gone: set[int], node: int) -> Scored:
         hidden = prepared.hidden
-        gate = np.ones(hidden.nodes, np.float32)
+        gate = np.ones(hidden.nodes, self._chain.dtype)
         gate[[*gone, node]] = 0.0
         outputs = prepared.suffix.apply(
             prepared.suffix_weights, self._steps(prepared), np.tile(gate, hidden.positions)
@@ -115,16 +128,16 @@ class ReferenceScorer:
         )
         return self._prepared
 
-    def _cached(self, prefix: Section, weights: Any) -> NDArray[np.float32] | None:
+    def _cached(self, prefix: Section, weights: Any) -> NDArray[Any] | None:
         """Run the prefix over all images; None where its output is larger than the budget."""
-        cache: NDArray[np.float32] | None = None
+        cache: NDArray[Any] | None = None
         filled = 0
         for part in prefix.apply(weights, self._image_steps()):
             if cache is None:
                 shape = (len(self._rows), *part.shape[1:])
                 if math.prod(shape) * part.itemsize > self._budget_bytes:
                     return None
-                cache = np.empty(shape, np.float32)
+                cache = np.empty(shape, part.dtype)
             cache[filled : filled + len(part)] = part
             filled += len(part)
         return cache

@@ -13,24 +13,30 @@ Nodes = Mapping[str, Collection[int]]
 
 
 class Scorer(Protocol):
-    """Measures networks without some of their nodes, on one set of images.
+    """Measures networks without some of their nodes, on one set of images."""
 
-    Attributes:
-        block_width: how many candidates one call of `score` takes best.
-    """
-
-    block_width: int
+    def block_width(self, layer: str) -> int:
+        """Return how many candidates of the layer one call of `score` takes best."""
 
     def evaluate(self, removed: Nodes) -> LossAccuracy:
         """Return loss and accuracy of the network without the removed nodes."""
 
-    def score(self, layer: str, removed: Nodes, nodes: Sequence[int]) -> tuple[Scored, ...]:
+    def score(
+        self,
+        layer: str,
+        removed: Nodes,
+        nodes: Sequence[int],
+        *,
+        give_up_above: float | None = None,
+    ) -> tuple[Scored, ...]:
         """Return loss and accuracy without the removed nodes and one candidate, for each.
 
         Args:
             layer: name of the candidates' layer.
-            removed: layer name -> nodes that are removed already.
+            removed: layer name -> nodes that are removed already, in order of removal.
             nodes: the candidates; the answers come in this order.
+            give_up_above: a loss; once a candidate's is certain to be above it, its evaluation
+                may be abandoned and a bound be given. None: every loss is wanted.
 
         Raises:
             NumericalError: a loss is NaN or infinite.

@@ -28,6 +28,10 @@ class Exhaustive:
             return ()
         return tuple(node for node in state.remaining if node not in state.looked_at)
 
+    def give_up_above(self, state: State) -> float | None:
+        """Return None: every loss is compared with every other."""
+        return None
+
     def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
         """Collect scores; once all are there, remove the best node or finish the layer."""
         if scores:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from kvasir_prune.ledger.state import State
 from kvasir_prune.types import Entry, Ignored, LayerFinished, Removed, Scored
 
+FIRST_LOOK = 4
+"""Nodes asked for at the beginning of a scan."""
+
 
 @dataclass(frozen=True)
 class Greedy:
@@ -27,11 +30,21 @@ class Greedy:
     ignore_below: float | None
 
     def next(self, state: State) -> tuple[int, ...]:
-        """Return the rest of the scan; empty at its end, and where one node is left."""
+        """Return what is likely to be needed: as many nodes as the scan has passed already.
+
+        A removal makes the scores behind it worthless, so a scan starts with a few nodes and
+        doubles while nothing is removed. Empty at the scan's end, and where one node is left.
+        """
         if state.standing == 1:
             return ()
         position = max(state.looked_at, default=-1)
-        return tuple(node for node in state.remaining if node > position)
+        ahead = tuple(node for node in state.remaining if node > position)
+        passed = len(state.remaining) - len(ahead)
+        return ahead[: max(passed, FIRST_LOOK)]
+
+    def give_up_above(self, state: State) -> float | None:
+        """Return the loss from which on a node is ignored."""
+        return None if self.ignore_below is None else state.current.loss - self.ignore_below
 
     def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
         """Keep, ignore or remove, up to the first removal."""
@@ -46,7 +59,7 @@ class Greedy:
                 )
                 break
             if self.ignore_below is not None and importance <= self.ignore_below:
-                entries.append(Ignored(state.layer, score.node, importance, count))
+                entries.append(Ignored(state.layer, score.node, importance, count, score.is_bound))
             else:
                 entries.append(score)
         return tuple(entries)

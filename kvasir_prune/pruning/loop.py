@@ -45,7 +45,9 @@ def prune(
 
 
 def _scores(strategy: Strategy, scorer: Scorer, state: State) -> tuple[Scored, ...]:
-    candidates = strategy.next(state)[: scorer.block_width]
+    layer = state.layers[state.layer].name
+    candidates = strategy.next(state)[: scorer.block_width(layer)]
     if not candidates:
         return ()
-    return scorer.score(state.layers[state.layer].name, state.removed_by_name(), candidates)
+    limit = strategy.give_up_above(state)
+    return scorer.score(layer, state.removed_by_name(), candidates, give_up_above=limit)

@@ -19,6 +19,9 @@ class Strategy(Protocol):
         the layer can be decided without another score.
         """
 
+    def give_up_above(self, state: State) -> float | None:
+        """Return the loss above which it does not matter how large a candidate's is, if any."""
+
     def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
         """Return what follows from `scores`, the losses of the first of the nodes asked for.
 

@@ -1,0 +1,156 @@
+"""The exact scorer: the losses of the reference scorer, without what cannot have changed.
+
+For a node of layer m only what follows m changes, so the prefix is run once per layer. The next
+linear layer's pre-activation is corrected by the node's own contribution, and only images in which
+the node's output is not zero are run through the rest, from which the nodes removed in finished
+layers are cut physically. Nothing is approximated: what is left out is left out because it is
+known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir_prune.importance.evaluation import CERTAINLY, Candidate, StretchEvaluation
+from kvasir_prune.importance.image_losses import ImageLosses
+from kvasir_prune.importance.prepared import PreparedLayer, ScoringSet
+from kvasir_prune.importance.program import LayerProgram
+from kvasir_prune.importance.scorer import Nodes, finite
+from kvasir_prune.importance.sizes import Sizes, sizes_for
+from kvasir_prune.importance.whole import WholeNetwork
+from kvasir_prune.importance.work import Work
+from kvasir_prune.models.chain import Chain
+from kvasir_prune.models.forward import weights_of
+from kvasir_prune.models.surgery import cut_weights
+from kvasir_prune.types import LossAccuracy, Scored
+
+
+class ExactScorer:
+    """Scores candidates in blocks of fixed, padded shapes.
+
+    A node's loss is a function of the network, the scoring set and the order of the removals in
+    its layer: not of the other nodes of its block, nor of what was asked before.
+
+    Args:
+        chain: the network.
+        images: (n, height, width, channels) uint8, may be a memory map.
+        rows: which of the images are the scoring set.
+        labels: (len(rows),) int64.
+        batch_size: images per step of a whole evaluation, and of a prefix at most.
+        memory_budget_gib: a layer's activations are kept up to this size; above it the images are
+            taken in stretches, and the prefix is run again for every block of candidates.
+
+    Attributes:
+        work: what has been done so far, counted from shapes.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        images: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        labels: NDArray[np.int64],
+        *,
+        batch_size: int,
+        memory_budget_gib: float,
+    ) -> None:
+        self.work = Work()
+        self._chain = chain
+        self._weights = weights_of(chain)
+        self._set = ScoringSet(images, rows, labels.astype(np.int32))
+        self._whole = WholeNetwork(
+            chain, self._weights, images, rows, labels, batch_size=batch_size
+        )
+        self._sizes: dict[str, Sizes] = {
+            hidden.name: sizes_for(
+                chain,
+                hidden,
+                len(rows),
+                batch_size=batch_size,
+                budget_bytes=memory_budget_gib * 2**30,
+            )
+            for hidden in chain.hidden
+        }
+        self._programs: dict[str, LayerProgram] = {}
+        self._prepared: PreparedLayer | None = None
+        self._elsewhere: Mapping[str, frozenset[int]] = {}
+        self._removed: tuple[int, ...] | None = None
+        self._base: ImageLosses | None = None
+        self._last: dict[int, ImageLosses] = {}
+
+    def block_width(self, layer: str) -> int:
+        """Return 1 where the suffix of one candidate keeps the processor busy, else more."""
+        return self._sizes[self._chain.find(layer).name].block_width
+
+    def evaluate(self, removed: Nodes) -> LossAccuracy:
+        """Return loss and accuracy of the network without the removed nodes."""
+        return self._whole.evaluate(removed)
+
+    def score(
+        self,
+        layer: str,
+        removed: Nodes,
+        nodes: Sequence[int],
+        *,
+        give_up_above: float | None = None,
+    ) -> tuple[Scored, ...]:
+        """Return loss and accuracy without the removed nodes and one candidate, for each."""
+        prepared = self._prepare(layer, removed)
+        gone = tuple(removed.get(layer, ()))
+        known = self._known_losses(gone)
+        base = known or ImageLosses.empty(len(self._set), self._chain.dtype)
+        candidates = [Candidate(node, base.copy()) for node in nodes]
+        limit = math.inf if give_up_above is None else give_up_above + CERTAINLY
+        for stretch, cache, labels in prepared.stretches():
+            cache.move_to(gone)
+            evaluation = StretchEvaluation(prepared, cache, labels, stretch, self.work)
+            if known is None:
+                evaluation.fill(base, candidates)
+            evaluation.evaluate(candidates, limit * len(self._set))
+        self._removed, self._base = gone, base
+        self._last = {c.node: c.losses for c in candidates if not c.abandoned}
+        return tuple(self._answer(layer, candidate) for candidate in candidates)
+
+    def _answer(self, layer: str, candidate: Candidate) -> Scored:
+        self.work.evaluations += 1
+        if candidate.abandoned:
+            self.work.abandoned += 1
+            return Scored(candidate.node, candidate.certain / len(self._set), math.nan, True)
+        value = finite(candidate.losses.mean(), where=f"node {candidate.node} of layer {layer}")
+        return Scored(candidate.node, value.loss, value.accuracy)
+
+    def _known_losses(self, removed: tuple[int, ...]) -> ImageLosses | None:
+        """Return the losses of the network as it is, if they have been computed already.
+
+        A node just removed was a candidate just before, and z without it holds the same bits.
+        """
+        if self._removed == removed:
+            return self._base
+        if self._removed is not None and self._removed == removed[:-1]:
+            return self._last.get(removed[-1])
+        return None
+
+    def _prepare(self, layer: str, removed: Nodes) -> PreparedLayer:
+        elsewhere = {n: frozenset(nodes) for n, nodes in removed.items() if n != layer and nodes}
+        last = self._prepared
+        if last is not None and (last.hidden.name, self._elsewhere) == (layer, elsewhere):
+            return last
+        self._prepared, self._removed, self._base, self._last = None, None, None, {}
+        hidden, sizes = self._chain.find(layer), self._sizes[layer]
+        if layer not in self._programs:
+            self._programs[layer] = LayerProgram(self._chain, hidden, sizes.step)
+        weights = cut_weights(self._chain, self._weights, elsewhere)
+        self._elsewhere = elsewhere
+        self._prepared = PreparedLayer(
+            self._chain,
+            self._programs[layer],
+            weights,
+            self._set,
+            sizes=sizes,
+            work=self.work,
+        )
+        return self._prepared

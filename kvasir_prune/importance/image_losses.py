@@ -1,0 +1,51 @@
+"""The losses of single images, from which means are taken in one fixed order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir_prune.types import LossAccuracy
+
+
+@dataclass
+class ImageLosses:
+    """The cross-entropy of every image, and whether it is predicted right.
+
+    Attributes:
+        losses: (n,) float32, or float64 for a network that computes in it.
+        correct: (n,) bool.
+    """
+
+    losses: NDArray[Any]
+    correct: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, images: int, dtype: str) -> ImageLosses:
+        """Return one whose losses are yet to be filled in."""
+        return cls(np.zeros(images, dtype), np.zeros(images, np.bool_))
+
+    def of(self, stretch: slice) -> ImageLosses:
+        """Return a view of some images; what is put there is put here."""
+        return ImageLosses(self.losses[stretch], self.correct[stretch])
+
+    def put(self, rows: NDArray[np.intp], losses: NDArray[Any], correct: NDArray[np.bool_]) -> None:
+        """Set the first `len(rows)` of the values; what follows them is padding."""
+        self.losses[rows], self.correct[rows] = losses[: len(rows)], correct[: len(rows)]
+
+    def take_from(self, other: ImageLosses) -> None:
+        """Set all images."""
+        self.losses[:], self.correct[:] = other.losses, other.correct
+
+    def copy(self) -> ImageLosses:
+        """Return a copy to change."""
+        return ImageLosses(self.losses.copy(), self.correct.copy())
+
+    def mean(self) -> LossAccuracy:
+        """Return mean loss and accuracy, summed in float64 in the order of the images."""
+        images = len(self.losses)
+        loss = self.losses.sum(dtype=np.float64) / images
+        return LossAccuracy(float(loss), np.count_nonzero(self.correct) / images)

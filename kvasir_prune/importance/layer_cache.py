@@ -1,0 +1,77 @@
+"""What the exact scorer keeps of one layer for a stretch of the scoring set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from kvasir_prune.importance.packing import Step, packed
+from kvasir_prune.importance.program import LayerProgram
+
+REBUILD_EVERY = 64
+"""Removals in a layer between two computations of z from scratch; they keep rounding small."""
+
+
+class LayerCache:
+    """A layer's outputs h for some images, and its reader's pre-activation z without some nodes.
+
+    z is a function of the order of removals alone: computed from h at every multiple of
+    `REBUILD_EVERY` removals and patched one by one in between, so that a resumed run holds the
+    same bits.
+
+    Args:
+        program: the layer's steps.
+        outputs: (nodes, n, ...) on the device.
+        active: (nodes, n), where a node's output is not all zero.
+        reader: the reader's arrays, on the device.
+    """
+
+    def __init__(
+        self, program: LayerProgram, outputs: Any, active: NDArray[np.bool_], reader: Any
+    ) -> None:
+        self._program = program
+        self._reader = reader
+        self.outputs = outputs
+        self.active = active
+        self.images = int(outputs.shape[1])
+        self.z: Any = None
+        self._removed: tuple[int, ...] | None = None
+
+    def move_to(self, removed: tuple[int, ...]) -> None:
+        """Bring z to where these nodes of the layer are removed, in this order."""
+        rebuilt = len(removed) // REBUILD_EVERY * REBUILD_EVERY
+        known = self._removed
+        if known is None or len(known) < rebuilt or known != removed[: len(known)]:
+            self._rebuild(removed[:rebuilt])
+            known = removed[:rebuilt]
+        for node in removed[len(known) :]:
+            self._patch(node)
+        self._removed = removed
+
+    def _rebuild(self, removed: Sequence[int]) -> None:
+        kept = np.ones(self.outputs.shape[0], self._program.dtype)
+        kept[list(removed)] = 0.0
+        kernel, *bias = self._reader
+        nodes = np.tile(kept, kernel.shape[-2] // len(kept))
+        masked = (kernel * nodes[:, None], *bias)
+        self.z = self._joined(
+            self._program.preactivation(self.outputs, rows.reshape(-1), masked)
+            for _, rows in self._all_images(0)
+        )
+
+    def _patch(self, node: int) -> None:
+        one = np.ones((), self._program.dtype)
+        self.z = self._joined(
+            self._program.without((self.outputs, self.z), self._reader[0], step, one)
+            for step in self._all_images(node)
+        )
+
+    def _joined(self, parts: Iterable[Any]) -> Any:
+        return ops.concatenate(list(parts), axis=0)[: self.images]
+
+    def _all_images(self, node: int) -> list[Step]:
+        return packed({node: np.arange(self.images)}, self._program.shape)

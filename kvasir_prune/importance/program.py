@@ -1,0 +1,123 @@
+"""The compiled steps with which the exact scorer works on one layer, each of one fixed shape.
+
+With h the layer's outputs as its reader (the next linear layer L) sees them, and z = L(h) the
+reader's pre-activation, the network without node n continues from z - L(h e_n): a rank-1 update
+for a Dense reader, its spatial positions through Flatten, a convolution of one input channel for a
+Conv2D reader. Only what follows the reader is computed for every candidate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kvasir_prune import backend
+from kvasir_prune.importance.sizes import StepShape
+from kvasir_prune.models.chain import Chain, Hidden
+from kvasir_prune.models.forward import activate, convolve, linear, run
+
+
+class LayerProgram:
+    """The steps for one layer of a chain.
+
+    Args:
+        chain: the network.
+        hidden: the layer whose nodes are candidates.
+        shape: of the steps over pairs of candidate and image.
+    """
+
+    def __init__(self, chain: Chain, hidden: Hidden, shape: StepShape) -> None:
+        self._chain = chain
+        self.hidden = hidden
+        self._reader = chain.layers[hidden.consumer]
+        self.shape = shape
+        self.dtype = chain.dtype
+        self.outputs = backend.compiled(self._outputs)
+        self.preactivation = backend.compiled(self._preactivation)
+        self.without = backend.compiled(self._without)
+        self.score = backend.compiled(self._score)
+
+    def _outputs(self, weights: Any, images: Any) -> tuple[Any, Any]:
+        """Run the prefix.
+
+        Returns:
+            The layer's outputs, (nodes, batch, ...), and where any of a node's is not zero,
+            (nodes, batch).
+        """
+        values = run(self._chain, weights, images, 0, self.hidden.consumer)
+        if self.hidden.positions > 1:
+            values = ops.reshape(values, (-1, self.hidden.positions, self.hidden.nodes))
+        axes = len(values.shape)
+        values = ops.transpose(values, (axes - 1, *range(axes - 1)))
+        active = ops.not_equal(values, 0.0)
+        return values, ops.any(active, axis=tuple(range(2, axes))) if axes > 2 else active
+
+    def _preactivation(self, outputs: Any, rows: Any, reader: Any) -> Any:
+        """Return z for some images: (rows, ...)."""
+        values = ops.take(outputs, rows, axis=1)
+        axes = len(values.shape)
+        values = ops.transpose(values, (*range(1, axes), 0))
+        if self.hidden.positions > 1:
+            values = ops.reshape(values, (-1, self.hidden.positions * self.hidden.nodes))
+        return linear(self._reader, reader, values)
+
+    def _without(self, kept: Any, kernel: Any, step: Any, scale: Any) -> Any:
+        """Return the pre-activation without a node, for pairs of node and image.
+
+        Args:
+            kept: the layer's outputs, (nodes, n, ...), and z, (n, ...).
+            kernel: of the reader.
+            step: nodes, (segments,) int32, and rows, (segments, images) int32.
+            scale: 1 takes the node away, 0 leaves z as it is, through the same operations.
+        """
+        (outputs, z), (nodes, rows) = kept, step
+        flat = ops.reshape(outputs, (-1, *outputs.shape[2:]))
+        places = nodes[:, None] * int(outputs.shape[1]) + rows
+        chosen = ops.take(flat, places, axis=0) * scale
+        own = ops.take(z, ops.reshape(rows, (-1,)), axis=0)
+        return own - self._contribution(chosen, kernel, nodes)
+
+    def _contribution(self, chosen: Any, kernel: Any, nodes: Any) -> Any:
+        """Return L(h e_n) without the bias, (segments * images, ...)."""
+        if isinstance(self._reader, keras.layers.Conv2D):
+            one = ops.take(kernel, nodes, axis=2)
+            return convolve(self._reader, one, chosen[0][..., None])
+        width = kernel.shape[-1]
+        if self.hidden.positions > 1:
+            by_position = ops.reshape(kernel, (self.hidden.positions, self.hidden.nodes, width))
+            incoming = ops.transpose(ops.take(by_position, nodes, axis=1), (1, 0, 2))
+            return ops.reshape(ops.matmul(chosen, incoming), (-1, width))
+        incoming = ops.take(kernel, nodes, axis=0)
+        incoming = ops.reshape(incoming, (-1, *(1,) * (len(chosen.shape) - 1), width))
+        return ops.reshape(chosen[..., None] * incoming, (-1, *chosen.shape[2:], width))
+
+    def _score(
+        self, kept: Any, weights: Any, labels: Any, step: Any, scale: Any
+    ) -> tuple[Any, Any]:
+        """Return each pair's cross-entropy and whether its prediction is right.
+
+        Args:
+            kept: as in `_without`.
+            weights: of the reader and of all layers behind it.
+            labels: (n,) int32.
+            step: as in `_without`.
+            scale: as in `_without`.
+
+        Returns:
+            Two arrays of shape (segments * images,).
+        """
+        values = activate(self._reader, self._without(kept, weights[0][0], step, scale))
+        first = self.hidden.consumer + 1
+        whole = (*((),) * first, *weights[1:])
+        logits = run(self._chain, whole, values, first, len(self._chain.layers))
+        wanted = ops.take(labels, ops.reshape(step[1], (-1,)))
+        predicted = ops.cast(ops.argmax(logits, axis=1), "int32")
+        return _cross_entropies(logits, wanted), ops.equal(predicted, wanted)
+
+
+def _cross_entropies(logits: Any, labels: Any) -> Any:
+    shifted = logits - ops.max(logits, axis=1, keepdims=True)
+    own = ops.take_along_axis(shifted, labels[:, None], axis=1)[:, 0]
+    return ops.log(ops.sum(ops.exp(shifted), axis=1)) - own

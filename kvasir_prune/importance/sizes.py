@@ -1,0 +1,84 @@
+"""How large the exact scorer's steps, blocks and stretches are: a function of shapes and budget.
+
+Never of the clock or of free memory: other sizes may give other last bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from kvasir_prune.models.chain import Chain, Hidden
+from kvasir_prune.models.work import values_of
+
+STEP_BYTES = 2**22
+"""The largest activation of a step, about: it should stay in a processor's cache."""
+PREFIX_STEP_BYTES = 2**27
+"""The largest activation of a step of the prefix, about."""
+SEGMENT = 128
+"""Images of one candidate that stand together in a step before a Dense reader."""
+PAIRS_PER_BLOCK = 2**17
+"""Pairs of candidate and image in a block before a Dense reader, about."""
+STREAMED_BLOCK = 8
+"""Candidates in a block where the prefix has to be run again for each block."""
+
+
+@dataclass(frozen=True)
+class StepShape:
+    """The fixed shape of a step: `segments` candidates, `images` images of each."""
+
+    segments: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes for one layer.
+
+    Attributes:
+        step: of the steps over pairs of candidate and image.
+        prefix_batch: images per step of the prefix.
+        stretch: images whose activations are kept at once; all, if the budget allows.
+        block_width: candidates in a call: 1 where one keeps the processor busy.
+    """
+
+    step: StepShape
+    prefix_batch: int
+    stretch: int
+    block_width: int
+
+
+def sizes_for(
+    chain: Chain, hidden: Hidden, images: int, *, batch_size: int, budget_bytes: float
+) -> Sizes:
+    """Choose the sizes for a layer.
+
+    Args:
+        chain: the network.
+        hidden: the layer.
+        images: of the scoring set.
+        batch_size: images per step of the prefix, at most.
+        budget_bytes: for the activations that are kept.
+    """
+    values = [values_of(chain, place) for place in range(len(chain.layers))]
+    before, after = values[: hidden.consumer], values[hidden.consumer :]
+    itemsize = np.dtype(chain.dtype).itemsize
+    # Kept are h, z, and z once more while it is patched; h and z pass through the host once.
+    one = itemsize * (2 * before[-1] + 3 * after[0])
+    stretch = int(np.clip(budget_bytes // one, 1, images))
+    prefix_batch = int(np.clip(PREFIX_STEP_BYTES // (itemsize * max(before)), 1, batch_size))
+    rows = _power_of_two(STEP_BYTES // (itemsize * max(after)))
+    if isinstance(chain.layers[hidden.consumer], keras.layers.Dense):
+        segments = max(1, min(rows // SEGMENT, 2 * -(-images // SEGMENT)))
+        step, width = StepShape(segments, SEGMENT), PAIRS_PER_BLOCK // images
+    else:
+        step, width = StepShape(1, max(16, min(rows, _power_of_two(images // 4), 1024))), 1
+    width = STREAMED_BLOCK if stretch < images else int(np.clip(width, 1, 256))
+    return Sizes(step, prefix_batch, stretch, width)
+
+
+def _power_of_two(limit: int) -> int:
+    """Return the largest power of two up to `limit`, at least 1."""
+    return 1 << max(0, int(limit).bit_length() - 1)

@@ -1,0 +1,51 @@
+"""Loss and accuracy of the whole network, as the start of every pruning job needs them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir_prune.evaluation.metrics import loss_accuracy
+from kvasir_prune.importance.scorer import Nodes, finite
+from kvasir_prune.models.chain import Chain
+from kvasir_prune.models.forward import Weights, mask
+from kvasir_prune.models.section import Section, batches
+from kvasir_prune.types import LossAccuracy
+
+
+class WholeNetwork:
+    """The network from images to logits.
+
+    Args:
+        chain: the network.
+        weights: of it.
+        images: (n, height, width, channels) uint8, may be a memory map.
+        rows: which of the images are the scoring set.
+        labels: (len(rows),) int64.
+        batch_size: images per step, a fixed shape.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        weights: Weights,
+        images: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        labels: NDArray[np.int64],
+        *,
+        batch_size: int,
+    ) -> None:
+        self._chain = chain
+        self._weights = weights
+        self._images = images
+        self._rows = rows
+        self._labels = labels
+        self._batch_size = batch_size
+        self._section = Section(chain)
+
+    def evaluate(self, removed: Nodes) -> LossAccuracy:
+        """Return loss and accuracy without the removed nodes, which are masked."""
+        loaded = self._section.load(mask(self._chain, self._weights, removed))
+        steps = batches(self._images, self._rows, self._batch_size)
+        logits = np.concatenate(list(self._section.apply(loaded, steps)))
+        return finite(loss_accuracy(logits, self._labels), where="the whole network")
