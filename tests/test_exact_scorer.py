@@ -1,0 +1,290 @@
+"""The exact scorer against the reference: losses, bits, lists of removed nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kvasir_prune.errors import ModelError, NumericalError
+from kvasir_prune.importance.exact import ExactScorer
+from kvasir_prune.importance.layer_cache import REBUILD_EVERY
+from kvasir_prune.importance.packing import packed
+from kvasir_prune.importance.reference import ReferenceScorer
+from kvasir_prune.importance.sizes import StepShape
+from kvasir_prune.ledger import MemoryLedger
+from kvasir_prune.models import read_chain
+from kvasir_prune.pruning import Exhaustive, Greedy, Strategy, prune
+from kvasir_prune.types import Ignored, Scored
+from tests.networks import SMALL, images_and_labels, network, some_nodes
+from tests.random_networks import SIDE, networks
+
+COUNT = 150
+SLOW_TO_BUILD = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+
+
+def scorer_of(
+    model: keras.Model, kind: type = ExactScorer, count: int = COUNT, gib: float = 4.0
+) -> ExactScorer:
+    images, labels = images_and_labels(model.input_shape[1:], count)
+    scorer = kind(
+        read_chain(model), images, np.arange(count), labels, batch_size=64, memory_budget_gib=gib
+    )
+    assert isinstance(scorer, kind)
+    return scorer  # type: ignore[no-any-return]
+
+
+def sizes_of(model: keras.Model) -> dict[str, int]:
+    return {hidden.name: hidden.nodes for hidden in read_chain(model).hidden}
+
+
+def all_scores(
+    scorer: ExactScorer, removed: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[Scored, ...]]:
+    """Score every node that is left, last layer first."""
+    found = {}
+    for hidden in reversed(scorer._chain.hidden):
+        left = [n for n in range(hidden.nodes) if n not in removed.get(hidden.name, ())]
+        found[hidden.name] = scorer.score(hidden.name, removed, left)
+    return found
+
+
+def largest_difference(model: keras.Model, removed: Mapping[str, Sequence[int]]) -> float:
+    """Return the largest |difference of losses| / max(1, loss) between exact and reference."""
+    exact = all_scores(scorer_of(model), removed)
+    reference = all_scores(scorer_of(model, ReferenceScorer), removed)
+    differences = [
+        abs(one.loss - other.loss) / max(1.0, other.loss)
+        for layer in exact
+        for one, other in zip(exact[layer], reference[layer], strict=True)
+    ]
+    return max(differences)
+
+
+# --- losses -------------------------------------------------------------------------------------
+
+
+@settings(max_examples=12, **SLOW_TO_BUILD)
+@given(networks(), st.integers(0, 99), st.sampled_from([0.0, 0.4]))
+def test_losses_equal_the_reference_in_float32(model: keras.Model, seed: int, share: float) -> None:
+    removed = some_nodes(sizes_of(model), seed, share)
+    assert largest_difference(model, removed) <= 1e-6
+
+
+@settings(max_examples=12, **SLOW_TO_BUILD)
+@given(networks("float64"), st.integers(0, 99))
+def test_losses_equal_the_reference_in_float64(model: keras.Model, seed: int) -> None:
+    removed = some_nodes(sizes_of(model), seed, share=0.3)
+    assert largest_difference(model, removed) <= 1e-12
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_losses_and_accuracies_on_our_networks(name: str) -> None:
+    model = network(name)
+    removed = some_nodes(sizes_of(model))
+    exact = all_scores(scorer_of(model), removed)
+    reference = all_scores(scorer_of(model, ReferenceScorer), removed)
+    for layer, scores in exact.items():
+        for one, other in zip(scores, reference[layer], strict=True):
+            assert one.loss == pytest.approx(other.loss, rel=1e-6)
+            assert one.accuracy == other.accuracy
+
+
+def test_dense_layers_at_every_position_of_an_image() -> None:
+    """A Dense layer without a Flatten before it reads its nodes at each position by itself."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 2), dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Dense(5, activation="relu"),
+            keras.layers.Dense(4, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(4),
+        ]
+    )
+    assert largest_difference(model, {}) <= 1e-6
+
+
+def test_a_silent_node_changes_nothing_and_costs_nothing() -> None:
+    model = network("mlp")
+    kernel, bias = model.get_layer("dense2").get_weights()
+    kernel[:, 7], bias[7] = 0.0, -1.0
+    model.get_layer("dense2").set_weights([kernel, bias])
+    scorer = scorer_of(model)
+    scorer.score("dense2", {}, [0])
+    before = scorer.work.images
+    (silent,) = scorer.score("dense2", {}, [7])
+    assert scorer.work.images == before
+    assert silent.loss == pytest.approx(scorer.evaluate({}).loss, rel=1e-6)
+
+
+def test_a_loss_that_is_no_number_names_the_node_and_the_layer() -> None:
+    model = network("mlp")
+    kernel, bias = model.get_layer("dense2").get_weights()
+    kernel[0, 0] = np.inf
+    model.get_layer("dense2").set_weights([kernel, bias])
+    with pytest.raises(NumericalError, match="node 3 of layer dense3"):
+        scorer_of(model).score("dense3", {}, [3])
+
+
+# --- bits ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "layer"), [("mlp", "dense1"), ("cnn", "conv4"), ("cnn", "conv2")])
+def test_bits_do_not_depend_on_neighbours_place_or_history(name: str, layer: str) -> None:
+    model = network(name)
+    removed = {**some_nodes(sizes_of(model)), layer: [9, 3]}
+    alone = scorer_of(model).score(layer, removed, [5])[0]
+    for block in ([5, 6, 7], [0, 1, 2, 5], [8, 5], list(range(10, 30)) + [5]):
+        scores = scorer_of(model).score(layer, removed, block)
+        assert scores[block.index(5)] == alone
+    busy = scorer_of(model)
+    busy.score(layer, {**removed, layer: []}, [9, 4])
+    busy.score(layer, {**removed, layer: [9]}, [0, 3])
+    busy.score(layer, removed, [1, 2])
+    assert busy.score(layer, removed, [4, 5])[1] == alone
+
+
+def test_bits_do_not_depend_on_where_a_long_row_of_removals_was_interrupted() -> None:
+    """z is rebuilt at fixed counts: one who patched all the way holds the bits of a newcomer."""
+    model = network("ann")
+    order = list(np.random.default_rng(0).permutation(128)[: REBUILD_EVERY + 6])
+    live = scorer_of(model)
+    for done in range(len(order)):
+        live.score("dense1", {"dense1": order[:done]}, [order[done]])
+    wanted = [n for n in range(128) if n not in order][:9]
+    expected = scorer_of(model).score("dense1", {"dense1": order}, wanted)
+    assert live.score("dense1", {"dense1": order}, wanted) == expected
+
+
+def test_a_budget_too_small_for_the_activations_streams_them() -> None:
+    model = network("cnn")
+    kept, streamed = scorer_of(model), scorer_of(model, gib=3e-5)
+    removed = some_nodes(sizes_of(model))
+    passes = streamed.work.multiply_adds
+    for layer, scores in all_scores(kept, removed).items():
+        some = [score.node for score in scores][:3]
+        again = streamed.score(layer, removed, some)
+        for one, other in zip(again, scores, strict=False):
+            assert one.loss == pytest.approx(other.loss, rel=1e-6)
+        first, _ = streamed.score(layer, removed, some[:2])
+        assert first == again[0]
+    assert streamed.work.multiply_adds > passes
+    assert streamed.block_width("conv1") > kept.block_width("conv1") == 1
+
+
+# --- lists of removed nodes ---------------------------------------------------------------------
+
+
+def pruned(model: keras.Model, strategy: Strategy, kind: type, stop: int = -1) -> MemoryLedger:
+    """Prune all layers; with `stop`, let a new scorer go on after so many steps."""
+    layers = tuple(hidden.size for hidden in reversed(read_chain(model).hidden))
+    scorer = scorer_of(model, kind)
+    ledger = MemoryLedger(layers, scorer.evaluate({}))
+    for step, _ in enumerate(prune(strategy, scorer, ledger, commit_every_s=0)):
+        if step == stop:
+            break
+    if stop >= 0:
+        again = scorer_of(model, kind)
+        for _ in prune(strategy, again, ledger, commit_every_s=0):
+            pass
+    return ledger
+
+
+@settings(max_examples=6, **SLOW_TO_BUILD)
+@given(networks(), st.sampled_from([Greedy(-1e-3, -2e-2), Greedy(-1e-3, None), Exhaustive(-1e-3)]))
+def test_removed_nodes_equal_those_of_the_reference(model: keras.Model, strategy: Strategy) -> None:
+    exact, literal = (pruned(model, strategy, kind) for kind in (ExactScorer, ReferenceScorer))
+    assert exact.state.removed == literal.state.removed
+    assert exact.state.evaluations == literal.state.evaluations
+
+
+@pytest.mark.parametrize("strategy", [Greedy(-1e-3, -2e-2), Exhaustive(-1e-2)])
+def test_a_run_interrupted_anywhere_ends_with_the_same_bits(strategy: Strategy) -> None:
+    model = network("vgg16_bn")
+    whole = pruned(model, strategy, ExactScorer)
+    assert whole.state.removals > 5
+    for stop in (0, 3, 11, 26, 40):
+        assert pruned(model, strategy, ExactScorer, stop).entries == whole.entries
+
+
+def test_abandoned_candidates_are_certain_to_be_ignored() -> None:
+    model = network("cnn")
+    scorer = scorer_of(model, count=600)
+    limit = scorer.evaluate({}).loss
+    nodes = list(range(32))
+    bounded = scorer.score("conv1", {}, nodes, give_up_above=limit)
+    abandoned = [score for score in bounded if score.is_bound]
+    assert 0 < len(abandoned) < len(nodes)
+    true = {score.node: score for score in scorer.score("conv1", {}, nodes)}
+    for score in bounded:
+        if score.is_bound:
+            assert limit < score.loss <= true[score.node].loss
+        else:
+            assert score == true[score.node]
+
+
+def test_greedy_records_a_bound_as_such() -> None:
+    model = network("cnn")
+    ledger = pruned(model, Greedy(-1e-3, -1e-2), ExactScorer)
+    unbounded = pruned(model, Greedy(-1e-3, -1e-2), ReferenceScorer)
+    assert ledger.state.removed == unbounded.state.removed
+    ignored = [entry for entry in ledger.entries if isinstance(entry, Ignored)]
+    assert all(entry.importance <= -1e-2 for entry in ignored)
+
+
+# --- refusals and packing -----------------------------------------------------------------------
+
+
+def test_glu_is_refused_by_the_name_of_the_layer() -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 2), dtype="uint8"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, activation="glu", name="gated"),
+            keras.layers.Dense(4),
+        ]
+    )
+    with pytest.raises(ModelError, match="gated.*glu"):
+        read_chain(model)
+
+
+def test_half_precision_is_refused_by_the_name_of_the_layer() -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 2), dtype="uint8"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, name="coarse", dtype="mixed_float16"),
+            keras.layers.Dense(4),
+        ]
+    )
+    with pytest.raises(ModelError, match="coarse.*float16"):
+        read_chain(model)
+
+
+@given(st.lists(st.integers(0, 40), max_size=6), st.integers(1, 4), st.integers(1, 8))
+def test_packing_keeps_every_pair_once_and_in_order(
+    counts: list[int], segments: int, images: int
+) -> None:
+    rng = np.random.default_rng(0)
+    rows_of = {node: rng.permutation(50)[:count] for node, count in enumerate(counts)}
+    steps = packed(rows_of, StepShape(segments, images))
+    for nodes, rows in steps:
+        assert nodes.shape == (segments,)
+        assert rows.shape == (segments, images)
+    table = [pair for nodes, rows in steps for pair in zip(nodes, rows, strict=True)]
+    at = 0
+    for node, wanted in rows_of.items():
+        mine = table[at : at + -(-len(wanted) // images)]
+        assert all(other == node for other, _ in mine)
+        found = np.concatenate([rows for _, rows in mine]) if mine else np.zeros(0)
+        assert found[: len(wanted)].tolist() == wanted.tolist()
+        at += len(mine)
