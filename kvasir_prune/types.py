@@ -30,7 +30,10 @@ class LayerSize:
 
 @dataclass(frozen=True)
 class Scored:
-    """The loss and accuracy of the network without one node, on the scoring set."""
+    """The loss and accuracy of the network without one node, on the scoring set.
+
+    Of a group scored together it is the loss without all of it, and `node` its last.
+    """
 
     node: int
     loss: float

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.ledger.contract import Ledger
 from kvasir_prune.ledger.state import State
-from kvasir_prune.pruning.strategy import Strategy
+from kvasir_prune.pruning.strategy import Strategy, Together
 from kvasir_prune.types import Scored
 
 
@@ -45,7 +45,17 @@ def prune(
 
 
 def _scores(strategy: Strategy, scorer: Scorer, state: State) -> tuple[Scored, ...]:
-    candidates = strategy.next(state)[: scorer.block_width]
+    asked = strategy.next(state)
+    if isinstance(asked, Together):
+        return _score_together(asked, scorer, state)
+    candidates = asked[: scorer.block_width]
     if not candidates:
         return ()
     return scorer.score(state.layers[state.layer].name, state.removed_by_name(), candidates)
+
+
+def _score_together(group: Together, scorer: Scorer, state: State) -> tuple[Scored, ...]:
+    """Score a group as its last node with the others out already."""
+    *others, last = group.nodes
+    layer, removed = state.layers[state.layer].name, state.removed_by_name()
+    return scorer.score(layer, {**removed, layer: (*removed.get(layer, ()), *others)}, [last])
