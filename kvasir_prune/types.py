@@ -34,6 +34,7 @@ class Scored:
 
     Where `is_bound`, the loss is only known to be larger than `loss`, and `accuracy` is NaN: the
     evaluation was abandoned once the answer was certain.
+    Of a group scored together it is the loss without all of it, and `node` its last.
     """
 
     node: int

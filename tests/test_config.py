@@ -201,6 +201,28 @@ def test_missing_keys_are_named(tmp_path: Path) -> None:
             "pruning.ignore_below",
             "must lie below importance.low",
         ),
+        ("pruning: {strategy: random}", "pruning", "random needs nodes"),
+        (
+            "pruning: {strategy: random_while_improving, tries: 64}",
+            "pruning",
+            "random_while_improving needs nodes_at_a_time and tries",
+        ),
+        ("pruning: {nodes: 16}", "pruning", "greedy does not read nodes"),
+        (
+            "pruning: {strategy: random, nodes: 16, tries: 64}",
+            "pruning",
+            "random does not read tries",
+        ),
+        (
+            "pruning: {strategy: pre_calculated}\nimportance: {layers: [fc1]}",
+            "pruning.layers",
+            "can only prune layers that importance.layers measures (fc1)",
+        ),
+        (
+            "pruning: {strategy: pre_calculated, layers: [fc1, fc2]}\nimportance: {layers: [fc1]}",
+            "pruning.layers",
+            "can only prune layers",
+        ),
     ],
 )
 def test_values_that_contradict_each_other(
@@ -209,6 +231,20 @@ def test_values_that_contradict_each_other(
     fault = only_fault(tmp_path, MINIMAL + lines)
     assert fault.path == path
     assert words in fault.problem
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "pruning: {strategy: random, nodes: 16}",
+        "pruning: {strategy: random_while_improving, nodes_at_a_time: 1, tries: 64}",
+        "pruning: {strategy: pre_calculated}",
+        "pruning: {strategy: pre_calculated, layers: [fc1]}\nimportance: {layers: [fc2, fc1]}",
+    ],
+)
+def test_a_strategy_with_its_keys_is_accepted_and_written_back(tmp_path: Path, lines: str) -> None:
+    config = load(tmp_path, MINIMAL + lines)
+    assert RunConfig.model_validate(yaml.safe_load(dump(config))) == config
 
 
 @pytest.mark.parametrize("shares", ["train: 0.8", "train: 1.0, validation: 0.0, test: 0.0"])
@@ -499,6 +535,13 @@ def test_any_other_change_is_another_run(tmp_path: Path, override: str, key: str
     before, after = load(tmp_path, FULL), load(tmp_path, FULL, override)
     changed = {name for name in identity(before) if identity(before)[name] != identity(after)[name]}
     assert changed == {key}
+    assert digest(before) != digest(after)
+
+
+@pytest.mark.parametrize("key", ["nodes_at_a_time", "tries"])
+def test_another_number_of_random_tries_is_another_run(tmp_path: Path, key: str) -> None:
+    text = MINIMAL + "pruning: {strategy: random_while_improving, nodes_at_a_time: 2, tries: 64}"
+    before, after = load(tmp_path, text), load(tmp_path, text, f"pruning.{key}=3")
     assert digest(before) != digest(after)
 
 

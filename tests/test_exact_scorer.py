@@ -143,7 +143,7 @@ def test_bits_do_not_depend_on_neighbours_place_or_history(name: str, layer: str
     model = network(name)
     removed = {**some_nodes(sizes_of(model)), layer: [9, 3]}
     alone = scorer_of(model).score(layer, removed, [5])[0]
-    for block in ([5, 6, 7], [0, 1, 2, 5], [8, 5], list(range(10, 30)) + [5]):
+    for block in ([5, 6, 7], [0, 1, 2, 5], [8, 5], [*range(10, 30), 5]):
         scores = scorer_of(model).score(layer, removed, block)
         assert scores[block.index(5)] == alone
     busy = scorer_of(model)
@@ -253,7 +253,7 @@ def test_glu_is_refused_by_the_name_of_the_layer() -> None:
             keras.layers.Dense(4),
         ]
     )
-    with pytest.raises(ModelError, match="gated.*glu"):
+    with pytest.raises(ModelError, match=r"gated.*glu"):
         read_chain(model)
 
 
@@ -266,7 +266,7 @@ def test_half_precision_is_refused_by_the_name_of_the_layer() -> None:
             keras.layers.Dense(4),
         ]
     )
-    with pytest.raises(ModelError, match="coarse.*float16"):
+    with pytest.raises(ModelError, match=r"coarse.*float16"):
         read_chain(model)
 
 

@@ -300,6 +300,28 @@ def test_warning_names_the_split_the_nodes_were_chosen_on(split, sentence):
     assert sentence in markdown.render(changed, {})
 
 
+@pytest.mark.parametrize(
+    ("strategy", "chosen"),
+    [
+        ("pre_calculated", "chosen by pre-calculated pruning on the validation images."),
+        ("random", "chosen by random pruning."),
+        (
+            "random_while_improving",
+            "chosen by random-while-improving pruning on the validation images.",
+        ),
+    ],
+)
+def test_the_strategy_is_named_and_only_what_looked_at_images_is_warned_of(strategy, chosen):
+    pruning = record("thesis").pruning.model_copy(update={"strategy": strategy})
+    changed = record("thesis").model_copy(update={"pruning": pruning})
+    for text in (html.render(changed, {}), markdown.render(changed, {})):
+        assert chosen in text
+        judged = strategy != "random"
+        assert ("figures are optimistic" in text) is judged
+        assert ("(nodes were chosen here)" in text) is judged
+        assert ("another seed would have drawn others" in text) is not judged
+
+
 def test_what_is_absent_is_said():
     for text in both_texts("two classes, nothing removed"):
         assert "No node was removed" in text

@@ -14,18 +14,25 @@ LossOf = Callable[[frozenset[tuple[str, int]]], float]
 
 
 class ToyScorer:
-    """A scorer whose losses are a function of the set of removed (layer, node) pairs."""
+    """A scorer whose losses are a function of the set of removed (layer, node) pairs.
 
-    def __init__(self, loss_of: LossOf, block_width: int = 1) -> None:
+    So are its accuracies, by `accuracy_of`; they are 0.5 without it.
+    """
+
+    def __init__(
+        self, loss_of: LossOf, block_width: int = 1, accuracy_of: LossOf = lambda _: 0.5
+    ) -> None:
         self.loss_of = loss_of
         self._block_width = block_width
+        self.accuracy_of = accuracy_of
         self.asked: list[tuple[str, int]] = []
 
     def block_width(self, layer: str) -> int:
         return self._block_width
 
     def evaluate(self, removed: Mapping[str, Collection[int]]) -> LossAccuracy:
-        return LossAccuracy(self.loss_of(pairs(removed)), 0.5)
+        gone = pairs(removed)
+        return LossAccuracy(self.loss_of(gone), self.accuracy_of(gone))
 
     def score(
         self,
@@ -37,7 +44,11 @@ class ToyScorer:
     ) -> tuple[Scored, ...]:
         gone = pairs(removed)
         self.asked += [(layer, node) for node in nodes]
-        return tuple(Scored(n, self.loss_of(gone | {(layer, n)}), 0.5) for n in nodes)
+        without = [gone | {(layer, node)} for node in nodes]
+        return tuple(
+            Scored(node, self.loss_of(left), self.accuracy_of(left))
+            for node, left in zip(nodes, without, strict=True)
+        )
 
 
 def pairs(removed: Mapping[str, Collection[int]]) -> frozenset[tuple[str, int]]:

@@ -63,8 +63,9 @@ class TrainingConfig(Section):
 class ImportanceConfig(Section):
     """How the importance of nodes is measured (thesis section 3.2)."""
 
-    scorer: Literal["reference"] = "reference"
-    """How losses are computed: `reference` recomputes all that follows the node's layer."""
+    scorer: Literal["exact", "reference"] = "exact"
+    """How losses are computed: `reference` recomputes all that follows the node's layer, one node
+    at a time; `exact` gives the same losses and leaves out what cannot have changed."""
     split: Literal["validation", "train"] = "validation"
     """The split on which losses are measured."""
     low: float = -1e-5
@@ -76,7 +77,8 @@ class ImportanceConfig(Section):
     batch_size: PositiveInt = 256
     """Images per step of scoring; every step has exactly this shape, the last is padded."""
     memory_budget_gib: Annotated[float, Field(gt=0.0)] = 4.0
-    """Activations kept for a layer, at most; above it they are recomputed step by step."""
+    """Activations kept for a layer, at most; above it they are recomputed for every block of
+    candidates."""
 
     @model_validator(mode="after")
     def _thresholds_are_ordered(self) -> ImportanceConfig:
@@ -85,19 +87,43 @@ class ImportanceConfig(Section):
         return self
 
 
+_KEYS_OF = {"random": ("nodes",), "random_while_improving": ("nodes_at_a_time", "tries")}
+
+
 class PruningConfig(Section):
     """How nodes are removed (thesis section 3.3)."""
 
-    strategy: Literal["greedy", "exhaustive"] = "greedy"
+    strategy: Literal[
+        "greedy", "exhaustive", "pre_calculated", "random", "random_while_improving"
+    ] = "greedy"
     """`greedy` removes the first removable node (Algorithm 9), `exhaustive` the most removable
-    one of the layer (Algorithm 8)."""
+    one of the layer (Algorithm 8), `pre_calculated` all that were unimportant in the whole network
+    (Algorithm 3), `random` so many nodes drawn at random (Algorithm 1), `random_while_improving`
+    random groups that make loss and accuracy together better (Algorithm 2)."""
     layers: LayerNames | None = None
     """Layers to prune; null: all hidden ones. Work goes from the last to the first."""
     ignore_below: float | None = -5e-5
     """Greedy: a node with an importance at or below it is not looked at again in its layer;
     null looks at every node again after every removal."""
+    nodes: PositiveInt | None = None
+    """Random: how many nodes to remove, drawn from all layers at once; every layer keeps one."""
+    nodes_at_a_time: PositiveInt | None = None
+    """Random while improving: nodes of a group (thesis: 1, 2, 3, 4 and 8)."""
+    tries: PositiveInt | None = None
+    """Random while improving: groups tried in each layer (thesis: 64)."""
     commit_every_s: Annotated[float, Field(ge=0.0)] = Field(default=1.0, json_schema_extra=COSMETIC)
     """Seconds between two publications of the ledger, at most, while scores arrive."""
+
+    @model_validator(mode="after")
+    def _keys_are_of_the_strategy(self) -> PruningConfig:
+        wanted = _KEYS_OF.get(self.strategy, ())
+        for key in (key for keys in _KEYS_OF.values() for key in keys):
+            given = getattr(self, key) is not None
+            if given and key not in wanted:
+                raise ValueError(f"strategy {self.strategy} does not read {key}")
+            if key in wanted and not given:
+                raise ValueError(f"strategy {self.strategy} needs {' and '.join(wanted)}")
+        return self
 
 
 class EvaluationConfig(Section):

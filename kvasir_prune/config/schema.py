@@ -31,7 +31,8 @@ class RunConfig(Section):
     description: Annotated[str, Field(json_schema_extra=COSMETIC)] = ""
     """What the run is for, in the user's words; printed in the report."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Seed of the split, the initial weights and the order of the training images."""
+    """Seed of the split, the initial weights, the order of the training images and the nodes drawn
+    at random."""
     data: DataConfig
     """Where the images come from and how they are split."""
     model: ModelConfig
@@ -54,6 +55,18 @@ class RunConfig(Section):
         if greedy and ignore is not None and ignore >= low:
             raise ValueError(
                 f"pruning.ignore_below: must lie below importance.low ({low}), got {ignore}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pruned_layers_are_measured(self) -> RunConfig:
+        measured, pruned = self.importance.layers, self.pruning.layers
+        if self.pruning.strategy != "pre_calculated" or measured is None:
+            return self
+        if pruned is None or not set(pruned) <= set(measured):
+            raise ValueError(
+                "pruning.layers: strategy pre_calculated can only prune layers that "
+                f"importance.layers measures ({', '.join(measured)}), got {pruned or 'all'}"
             )
         return self
 

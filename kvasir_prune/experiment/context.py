@@ -153,10 +153,10 @@ class Run:
 
     def scorer_on(self, split: str) -> Scorer:
         """Return the configured scorer on any split."""
-        from kvasir_prune.importance.reference import ReferenceScorer
+        from kvasir_prune.importance.scorers import SCORERS
 
         settings = self.config.importance
-        return ReferenceScorer(
+        return SCORERS[settings.scorer](
             self.chain,
             self.dataset.images,
             self.dataset.rows[split],

@@ -9,13 +9,14 @@ from typing import Any
 from kvasir_prune.experiment import evaluating, reporting
 from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.preparing import Stage
+from kvasir_prune.experiment.strategies import check_nodes, strategy_of
 from kvasir_prune.experiment.tensorboard import EventLog
 from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, State
 from kvasir_prune.ledger.identity import check
 from kvasir_prune.models import Chain, cut, read_chain
-from kvasir_prune.pruning import Exhaustive, Greedy, Strategy, prune
+from kvasir_prune.pruning import prune
 from kvasir_prune.publish import publish_text, publishing
 from kvasir_prune.training.fit import train
 from kvasir_prune.training.history import to_csv
@@ -44,7 +45,7 @@ def train_network(run: Run) -> None:
     if not folder.model.exists():
         folder.training.mkdir(exist_ok=True)
         model = run.new_model()
-        _check_layer_names(run, model)
+        _check_layers(run, model)
         steps = train(
             model,
             run.dataset,
@@ -63,11 +64,11 @@ def train_network(run: Run) -> None:
     _ = run.chain
 
 
-def _check_layer_names(run: Run, model: Any) -> None:
-    """Refuse a wrong layer name before the training, not hours later."""
+def _check_layers(run: Run, model: Any) -> None:
+    """Refuse what the network does not have before the training, not hours later."""
     chain = read_chain(model)
-    for names in (run.config.importance.layers, run.config.pruning.layers):
-        _layers(chain, names)
+    _layers(chain, run.config.importance.layers)
+    check_nodes(run.config, _layers(chain, run.config.pruning.layers))
 
 
 def measure_importance(run: Run) -> None:
@@ -127,7 +128,8 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
     nodes = sum(layer.nodes for layer in ledger.layers)
     with run.progress.task("Pruning", nodes) as task:
         done = 0
-        steps = prune(_strategy(run), run.scorer, ledger, commit_every_s=settings.commit_every_s)
+        strategy = strategy_of(run.config, ledger.layers, ImportanceStore(run.folder.importance))
+        steps = prune(strategy, run.scorer, ledger, commit_every_s=settings.commit_every_s)
         for state in steps:
             now = _settled(state)
             layer = "" if state.finished else state.layers[state.layer].name
@@ -143,13 +145,6 @@ def _settled(state: State) -> int:
     if state.finished:
         return whole
     return whole + len(state.removed[state.layer]) + len(state.ignored)
-
-
-def _strategy(run: Run) -> Strategy:
-    low = run.config.importance.low
-    if run.config.pruning.strategy == "exhaustive":
-        return Exhaustive(low)
-    return Greedy(low, run.config.pruning.ignore_below)
 
 
 def _layers(chain: Chain, names: list[str] | None) -> tuple[LayerSize, ...]:

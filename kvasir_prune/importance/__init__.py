@@ -1,1 +1,1 @@
-"""Node importance (thesis eq. 3.1): the scorer seam, the reference scorer, Algorithm 4."""
+"""Node importance (thesis eq. 3.1): the scorer seam, the exact and the reference scorer."""

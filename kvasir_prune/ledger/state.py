@@ -31,6 +31,7 @@ class State:
             event if it was ignored; the largest is where a scan in index order stands.
         scores: what has been scored since the last removal or ignored node, in order.
         evaluations: candidates scored since the beginning of the run.
+        evaluations_before: how many of them in layers that are finished.
     """
 
     layers: tuple[LayerSize, ...]
@@ -41,6 +42,7 @@ class State:
     looked_at: frozenset[int] = frozenset()
     scores: tuple[Scored, ...] = ()
     evaluations: int = 0
+    evaluations_before: int = 0
 
     @property
     def finished(self) -> bool:
@@ -117,4 +119,5 @@ def _step(state: State, entry: Entry) -> State:
                 looked_at=frozenset(),
                 scores=(),
                 evaluations=entry.evaluations,
+                evaluations_before=entry.evaluations,
             )

@@ -3,6 +3,18 @@
 from kvasir_prune.pruning.exhaustive import Exhaustive
 from kvasir_prune.pruning.greedy import Greedy
 from kvasir_prune.pruning.loop import prune
-from kvasir_prune.pruning.strategy import Strategy
+from kvasir_prune.pruning.precalculated import PreCalculated
+from kvasir_prune.pruning.random_improving import RandomWhileImproving
+from kvasir_prune.pruning.random_removal import Random
+from kvasir_prune.pruning.strategy import Strategy, Together
 
-__all__ = ["Exhaustive", "Greedy", "Strategy", "prune"]
+__all__ = [
+    "Exhaustive",
+    "Greedy",
+    "PreCalculated",
+    "Random",
+    "RandomWhileImproving",
+    "Strategy",
+    "Together",
+    "prune",
+]

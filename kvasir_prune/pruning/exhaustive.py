@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kvasir_prune.ledger.state import State
+from kvasir_prune.pruning.strategy import Strategy
 from kvasir_prune.types import Entry, LayerFinished, Removed, Scored
 
 
 @dataclass(frozen=True)
-class Exhaustive:
+class Exhaustive(Strategy):
     """Score all remaining nodes; remove the one with the largest importance if it is >= low.
 
     Attributes:
@@ -27,10 +28,6 @@ class Exhaustive:
         if state.standing == 1:
             return ()
         return tuple(node for node in state.remaining if node not in state.looked_at)
-
-    def give_up_above(self, state: State) -> float | None:
-        """Return None: every loss is compared with every other."""
-        return None
 
     def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
         """Collect scores; once all are there, remove the best node or finish the layer."""

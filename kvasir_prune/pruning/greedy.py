@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kvasir_prune.ledger.state import State
+from kvasir_prune.pruning.strategy import Strategy
 from kvasir_prune.types import Entry, Ignored, LayerFinished, Removed, Scored
 
 FIRST_LOOK = 4
@@ -17,7 +18,7 @@ FIRST_LOOK = 4
 
 
 @dataclass(frozen=True)
-class Greedy:
+class Greedy(Strategy):
     """Scan a layer's remaining nodes in index order; remove the first with importance >= low.
 
     Attributes:

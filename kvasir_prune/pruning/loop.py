@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.ledger.contract import Ledger
 from kvasir_prune.ledger.state import State
-from kvasir_prune.pruning.strategy import Strategy
+from kvasir_prune.pruning.strategy import Strategy, Together
 from kvasir_prune.types import Scored
 
 
@@ -45,9 +45,19 @@ def prune(
 
 
 def _scores(strategy: Strategy, scorer: Scorer, state: State) -> tuple[Scored, ...]:
+    asked = strategy.next(state)
+    if isinstance(asked, Together):
+        return _score_together(asked, scorer, state)
     layer = state.layers[state.layer].name
-    candidates = strategy.next(state)[: scorer.block_width(layer)]
+    candidates = asked[: scorer.block_width(layer)]
     if not candidates:
         return ()
     limit = strategy.give_up_above(state)
     return scorer.score(layer, state.removed_by_name(), candidates, give_up_above=limit)
+
+
+def _score_together(group: Together, scorer: Scorer, state: State) -> tuple[Scored, ...]:
+    """Score a group as its last node with the others out already."""
+    *others, last = group.nodes
+    layer, removed = state.layers[state.layer].name, state.removed_by_name()
+    return scorer.score(layer, {**removed, layer: (*removed.get(layer, ()), *others)}, [last])

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from kvasir_prune.ledger.state import State
 from kvasir_prune.types import Entry, Scored
 
 
+@dataclass(frozen=True)
+class Together:
+    """A group of nodes of the current layer to score as one: all of them out.
+
+    Its one `Scored` carries the last of them as its node.
+
+    Attributes:
+        nodes: the group, not empty, in order of removal.
+    """
+
+    nodes: tuple[int, ...]
+
+
 class Strategy(Protocol):
     """Asks for scores and answers with decisions."""
 
-    def next(self, state: State) -> tuple[int, ...]:
-        """Return the nodes of the current layer to score next, in order.
+    def next(self, state: State) -> tuple[int, ...] | Together:
+        """Return the nodes of the current layer to score next, each by itself, or a group.
 
-        Only as many as the scorer likes need be scored before `decide` is asked. Empty when
-        the layer can be decided without another score.
+        Of the nodes, in order, only as many as the scorer likes need be scored before
+        `decide` is asked. Empty when the layer can be decided without another score.
         """
 
     def give_up_above(self, state: State) -> float | None:
-        """Return the loss above which it does not matter how large a candidate's is, if any."""
+        """Return the loss above which it does not matter how large a candidate's is, if any.
+
+        None, unless a strategy says otherwise: every loss is wanted.
+        """
+        return None
 
     def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
         """Return what follows from `scores`, the losses of the first of the nodes asked for.

@@ -107,7 +107,11 @@ def pruning(record: Record) -> Table:
         "pruning",
         {
             "Strategy": choice.strategy,
-            "Nodes judged on": f"{notation.split_name(choice.scoring_split)} images",
+            "Nodes judged on": (
+                "nothing, drawn at random"
+                if choice.chosen_on is None
+                else f"{notation.split_name(choice.chosen_on)} images"
+            ),
             "Important below": notation.threshold(choice.low),
             "Worse above": notation.threshold(choice.high),
             "Left alone at or below": (

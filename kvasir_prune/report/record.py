@@ -194,7 +194,7 @@ def _pruning(ledger: HDF5Ledger, config: RunConfig) -> schema.Pruning:
         scoring_split=config.importance.split,
         low=config.importance.low,
         high=config.importance.high,
-        ignore_below=config.pruning.ignore_below,
+        ignore_below=config.pruning.ignore_below if config.pruning.strategy == "greedy" else None,
         layers=[layer.name for layer in ledger.layers],
         removed=state.removals,
         ignored=sum(isinstance(entry, Ignored) for entry in ledger.entries),

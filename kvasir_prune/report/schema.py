@@ -119,6 +119,11 @@ class Pruning(Part):
     ignored: int
     evaluations: int
 
+    @property
+    def chosen_on(self) -> str | None:
+        """The split that decided which nodes went; None where they were drawn at random."""
+        return None if self.strategy == "random" else self.scoring_split
+
 
 class Data(Part):
     """Where the images came from and what was done to them."""

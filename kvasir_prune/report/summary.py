@@ -67,7 +67,7 @@ def summarise(record: Record) -> Summary:
         gained=() if test is None else tuple(_extreme(test, classes(record), sign=1)),
         no_loss=missing if test is None else "No class lost sensitivity on the test set.",
         no_gain=missing if test is None else "No class gained sensitivity on the test set.",
-        warning=_warning(record.pruning.scoring_split),
+        warning=_warning(record.pruning.chosen_on),
         disclaimer=captions.note("disclaimer"),
     )
 
@@ -77,12 +77,14 @@ def _pruned(record: Record) -> str:
         return captions.note("nothing_removed")
     nodes = sum(layer.nodes for layer in record.layers)
     touched = sum(layer.removed > 0 for layer in record.layers)
-    strategy = notation.printable(record.pruning.strategy)
+    strategy = notation.printable(record.pruning.strategy).replace("_", "-")
     share = f" ({notation.percent(record.pruning.removed / nodes, 1)}%)" if nodes else ""
+    split = record.pruning.chosen_on
+    judged = "" if split is None else f" on the {notation.split_name(split)} images"
     return (
         f"{notation.count(record.pruning.removed)} of {notation.plural(nodes, 'node')}{share} were "
         f"removed from {notation.plural(touched, 'layer')} of the network, chosen by {strategy} "
-        f"pruning on the {notation.split_name(record.pruning.scoring_split)} images."
+        f"pruning{judged}."
     )
 
 
@@ -147,7 +149,9 @@ def _extreme(test: Split, names: Sequence[str], sign: int) -> Iterator[ClassChan
         )
 
 
-def _warning(scoring_split: str) -> str:
+def _warning(scoring_split: str | None) -> str:
+    if scoring_split is None:
+        return captions.note("drawn_at_random")
     judged = notation.split_name(scoring_split)
     reason = (
         f"The {judged} figures are optimistic: the nodes to remove were chosen on the {judged} "

@@ -81,7 +81,7 @@ def _outcome_row(record: Record, name: str) -> Row:
     split = record.splits[name]
     before, after = split.before, split.after
     label = notation.split_name(name).capitalize()
-    chosen_here = name == record.pruning.scoring_split and name != TEST
+    chosen_here = name == record.pruning.chosen_on and name != TEST
     return (
         f"{label} (nodes were chosen here)" if chosen_here else label,
         notation.count(split.images),
