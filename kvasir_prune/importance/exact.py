@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from kvasir_prune.importance.evaluation import CERTAINLY, Candidate, StretchEvaluation
 from kvasir_prune.importance.image_losses import ImageLosses
-from kvasir_prune.importance.prepared import PreparedLayer, ScoringSet
+from kvasir_prune.importance.prefix import LayerOutputs, Prefix, ScoringSet
+from kvasir_prune.importance.prepared import PreparedLayer
 from kvasir_prune.importance.program import LayerProgram
 from kvasir_prune.importance.scorer import Nodes, finite
-from kvasir_prune.importance.sizes import Sizes, sizes_for
+from kvasir_prune.importance.sizes import Sizes, sizes_for, worth_keeping
 from kvasir_prune.importance.whole import WholeNetwork
 from kvasir_prune.importance.work import Work
-from kvasir_prune.models.chain import Chain
+from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.forward import weights_of
 from kvasir_prune.models.surgery import cut_weights
 from kvasir_prune.types import LossAccuracy, Scored
@@ -65,17 +66,16 @@ class ExactScorer:
         self._whole = WholeNetwork(
             chain, self._weights, images, rows, labels, batch_size=batch_size
         )
+        self._budget = budget = memory_budget_gib * 2**30
         self._sizes: dict[str, Sizes] = {
             hidden.name: sizes_for(
-                chain,
-                hidden,
-                len(rows),
-                batch_size=batch_size,
-                budget_bytes=memory_budget_gib * 2**30,
+                chain, hidden, len(rows), batch_size=batch_size, budget_bytes=budget
             )
             for hidden in chain.hidden
         }
         self._programs: dict[str, LayerProgram] = {}
+        self._prefixes: dict[tuple[Hidden, ...], Prefix] = {}
+        self._beside: dict[str, tuple[Mapping[str, frozenset[int]], LayerOutputs]] = {}
         self._prepared: PreparedLayer | None = None
         self._elsewhere: Mapping[str, frozenset[int]] = {}
         self._removed: tuple[int, ...] | None = None
@@ -139,18 +139,47 @@ class ExactScorer:
         last = self._prepared
         if last is not None and (last.hidden.name, self._elsewhere) == (layer, elsewhere):
             return last
+        self._collect_outputs()
         self._prepared, self._removed, self._base, self._last = None, None, None, {}
         hidden, sizes = self._chain.find(layer), self._sizes[layer]
         if layer not in self._programs:
             self._programs[layer] = LayerProgram(self._chain, hidden, sizes.step)
-        weights = cut_weights(self._chain, self._weights, elsewhere)
         self._elsewhere = elsewhere
         self._prepared = PreparedLayer(
             self._chain,
             self._programs[layer],
-            weights,
+            cut_weights(self._chain, self._weights, elsewhere),
             self._set,
+            prefix=self._prefix(hidden),
             sizes=sizes,
             work=self.work,
+            outputs=self._known_outputs(hidden),
         )
         return self._prepared
+
+    def _prefix(self, hidden: Hidden) -> Prefix:
+        """Return the prefix of the layer and of the uncut layers before it that fit in memory."""
+        before: tuple[Hidden, ...] = ()
+        if self._sizes[hidden.name].stretch == len(self._set):
+            fitting = worth_keeping(self._chain, hidden, len(self._set), self._budget)
+            before = tuple(layer for layer in fitting if layer.name not in self._elsewhere)
+        layers = (*before, hidden)
+        if layers not in self._prefixes:
+            self._prefixes[layers] = Prefix(self._chain, layers)
+        return self._prefixes[layers]
+
+    def _collect_outputs(self) -> None:
+        """Take over what came by when the last layer was prepared."""
+        if self._prepared is not None:
+            for name, outputs in self._prepared.beside.items():
+                self._beside[name] = (self._removed_before(name), outputs)
+
+    def _known_outputs(self, hidden: Hidden) -> LayerOutputs | None:
+        removed, outputs = self._beside.pop(hidden.name, (None, None))
+        return outputs if removed == self._removed_before(hidden.name) else None
+
+    def _removed_before(self, layer: str) -> Mapping[str, frozenset[int]]:
+        """Return what is removed in the layers whose outputs the layer's own depend on."""
+        place = self._chain.find(layer).producer
+        before = {h.name for h in self._chain.hidden if h.producer < place}
+        return {name: nodes for name, nodes in self._elsewhere.items() if name in before}

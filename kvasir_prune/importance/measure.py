@@ -12,7 +12,7 @@ from kvasir_prune.importance.store import ImportanceStore, Measurement
 def measure(
     scorer: Scorer, store: ImportanceStore, *, commit_every_s: float
 ) -> Iterator[Sequence[Measurement]]:
-    """Score every node that the store does not hold yet, in the order of its layers.
+    """Score every node that the store does not hold yet, last layer first.
 
     Args:
         scorer: measures.
@@ -28,7 +28,8 @@ def measure(
     """
     committed = time.monotonic()
     try:
-        for number, layer in enumerate(store.layers):
+        # Backward, as in pruning: the outputs of earlier layers come by on the way.
+        for number, layer in reversed(list(enumerate(store.layers))):
             missing = store.missing(number)
             width = scorer.block_width(layer.name)
             for start in range(0, len(missing), width):

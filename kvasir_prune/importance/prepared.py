@@ -1,9 +1,8 @@
-"""One layer made ready for exact scoring: its prefix run, its suffix cut, its steps compiled."""
+"""One layer made ready for exact scoring: its outputs known, its suffix cut, its steps compiled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,31 +10,13 @@ from keras import ops
 from numpy.typing import NDArray
 
 from kvasir_prune.importance.layer_cache import LayerCache
+from kvasir_prune.importance.prefix import LayerOutputs, Prefix, ScoringSet
 from kvasir_prune.importance.program import LayerProgram
 from kvasir_prune.importance.sizes import Sizes
 from kvasir_prune.importance.work import Work
 from kvasir_prune.models.chain import Chain
 from kvasir_prune.models.forward import Weights
-from kvasir_prune.models.section import batches
 from kvasir_prune.models.work import multiply_adds_of
-
-
-@dataclass(frozen=True)
-class ScoringSet:
-    """The images on which losses are measured.
-
-    Attributes:
-        images: (n, height, width, channels) uint8, may be a memory map.
-        rows: which of the images.
-        labels: (len(rows),) int32.
-    """
-
-    images: NDArray[np.uint8]
-    rows: NDArray[np.intp]
-    labels: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 class PreparedLayer:
@@ -46,12 +27,15 @@ class PreparedLayer:
         program: steps of the layer, which is not cut itself.
         weights: of the whole chain, cut.
         scoring_set: the images.
+        prefix: runs up to the layer's reader; brings outputs of other layers too.
         sizes: of steps and stretches.
         work: is counted up for every pass of the prefix.
+        outputs: of the layer on all images, if they are known already.
 
     Attributes:
         suffix: arrays of the reader and of all layers behind it, on the device.
         pair_work: multiply-adds for one pair of candidate and image.
+        beside: layer name -> outputs of layers before it that came by.
     """
 
     def __init__(
@@ -61,21 +45,26 @@ class PreparedLayer:
         weights: Weights,
         scoring_set: ScoringSet,
         *,
+        prefix: Prefix,
         sizes: Sizes,
         work: Work,
+        outputs: LayerOutputs | None,
     ) -> None:
         self.program = program
         self.hidden = program.hidden
         self._set = scoring_set
+        self._prefix = prefix
         self._sizes = sizes
         self._work = work
+        self._outputs = outputs
         reader = self.hidden.consumer
-        self._prefix = _loaded(weights[:reader])
+        self._weights = _loaded(weights[:reader]) if outputs is None else ()
         self.suffix = _loaded(weights[reader:])
-        reading = multiply_adds_of(chain, weights, reader, reader + 1)
+        self._reading_work = multiply_adds_of(chain, weights, reader, reader + 1)
         behind = multiply_adds_of(chain, weights, reader + 1, len(chain.layers))
-        self._pass_work = multiply_adds_of(chain, weights, 0, reader) + reading
-        self.pair_work = reading // self.hidden.nodes + behind
+        self._prefix_work = multiply_adds_of(chain, weights, 0, reader)
+        self.pair_work = self._reading_work // self.hidden.nodes + behind
+        self.beside: dict[str, LayerOutputs] = {}
         self._kept: LayerCache | None = None
 
     def stretches(self) -> Iterator[tuple[slice, LayerCache, NDArray[np.int32]]]:
@@ -89,25 +78,21 @@ class PreparedLayer:
             stretch = slice(start, min(start + size, len(self._set)))
             cache = self._kept or self._computed(stretch)
             if size == len(self._set):
-                self._kept = cache
+                self._kept, self._outputs = cache, None
             yield stretch, cache, self._set.labels[stretch]
 
     def _computed(self, stretch: slice) -> LayerCache:
-        """Run the prefix over a stretch."""
-        images = stretch.stop - stretch.start
-        self._work.multiply_adds += images * self._pass_work
-        outputs: NDArray[Any] = np.empty(0)
-        active = np.empty((self.hidden.nodes, images), np.bool_)
-        filled = 0
-        rows = self._set.rows[stretch]
-        for step, real in batches(self._set.images, rows, self._sizes.prefix_batch):
-            part, awake = (np.asarray(x) for x in self.program.outputs(self._prefix, step))
-            if not filled:
-                outputs = np.empty((part.shape[0], images, *part.shape[2:]), part.dtype)
-            outputs[:, filled : filled + real] = part[:, :real]
-            active[:, filled : filled + real] = awake[:, :real]
-            filled += real
-        return LayerCache(self.program, ops.convert_to_tensor(outputs), active, self.suffix[0])
+        own = self._outputs.of(stretch) if self._outputs else self._run_prefix(stretch)
+        self._work.multiply_adds += own.active.shape[1] * self._reading_work
+        values = ops.convert_to_tensor(own.values)
+        return LayerCache(self.program, values, own.active, self.suffix[0])
+
+    def _run_prefix(self, stretch: slice) -> LayerOutputs:
+        self._work.multiply_adds += (stretch.stop - stretch.start) * self._prefix_work
+        found = self._prefix.run(self._weights, self._set, stretch, self._sizes.prefix_batch)
+        own = found.pop(self.hidden.name)
+        self.beside = found
+        return own
 
 
 def _loaded(weights: Weights) -> Any:

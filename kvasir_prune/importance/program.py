@@ -34,25 +34,9 @@ class LayerProgram:
         self._reader = chain.layers[hidden.consumer]
         self.shape = shape
         self.dtype = chain.dtype
-        self.outputs = backend.compiled(self._outputs)
         self.preactivation = backend.compiled(self._preactivation)
         self.without = backend.compiled(self._without)
         self.score = backend.compiled(self._score)
-
-    def _outputs(self, weights: Any, images: Any) -> tuple[Any, Any]:
-        """Run the prefix.
-
-        Returns:
-            The layer's outputs, (nodes, batch, ...), and where any of a node's is not zero,
-            (nodes, batch).
-        """
-        values = run(self._chain, weights, images, 0, self.hidden.consumer)
-        if self.hidden.positions > 1:
-            values = ops.reshape(values, (-1, self.hidden.positions, self.hidden.nodes))
-        axes = len(values.shape)
-        values = ops.transpose(values, (axes - 1, *range(axes - 1)))
-        active = ops.not_equal(values, 0.0)
-        return values, ops.any(active, axis=tuple(range(2, axes))) if axes > 2 else active
 
     def _preactivation(self, outputs: Any, rows: Any, reader: Any) -> Any:
         """Return z for some images: (rows, ...)."""

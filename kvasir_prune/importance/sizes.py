@@ -13,7 +13,7 @@ import numpy as np
 from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.work import values_of
 
-STEP_BYTES = 2**22
+STEP_BYTES = 2**23
 """The largest activation of a step, about: it should stay in a processor's cache."""
 PREFIX_STEP_BYTES = 2**27
 """The largest activation of a step of the prefix, about."""
@@ -21,6 +21,8 @@ SEGMENT = 128
 """Images of one candidate that stand together in a step before a Dense reader."""
 PAIRS_PER_BLOCK = 2**17
 """Pairs of candidate and image in a block before a Dense reader, about."""
+BESIDE = 0.25
+"""Share of the budget that outputs of layers still to come may take."""
 STREAMED_BLOCK = 8
 """Candidates in a block where the prefix has to be run again for each block."""
 
@@ -77,6 +79,20 @@ def sizes_for(
         step, width = StepShape(1, max(16, min(rows, _power_of_two(images // 4), 1024))), 1
     width = STREAMED_BLOCK if stretch < images else int(np.clip(width, 1, 256))
     return Sizes(step, prefix_batch, stretch, width)
+
+
+def worth_keeping(
+    chain: Chain, hidden: Hidden, images: int, budget_bytes: float
+) -> tuple[Hidden, ...]:
+    """Return the layers before `hidden`, first to last, whose outputs fit beside its own."""
+    left, chosen = BESIDE * budget_bytes, []
+    itemsize = np.dtype(chain.dtype).itemsize
+    for layer in reversed(chain.hidden[: chain.hidden.index(hidden)]):
+        left -= itemsize * images * values_of(chain, layer.consumer - 1)
+        if left < 0:
+            break
+        chosen.append(layer)
+    return tuple(reversed(chosen))
 
 
 def _power_of_two(limit: int) -> int:
