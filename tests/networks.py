@@ -30,7 +30,7 @@ def network(name: str, seed: int = 3) -> keras.Model:
     return model
 
 
-def randomise(model: keras.Model, seed: int) -> None:
+def randomise(model: keras.Model, seed: int = 3) -> None:
     """Give biases, scales and moving statistics random values of a plausible size."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,13 +91,14 @@ class StretchEvaluation:
         self._run(rows_of, {c.node: c.losses.of(self._stretch) for c in candidates})
 
     def _evaluate_alone(self, candidate: Candidate, limit: float) -> None:
-        """Evaluate one candidate, the images with the largest losses first."""
+        """Evaluate one candidate, the images with the largest losses first.
+
+        The order is kept without a limit too: with some kernels the last bits of an image's loss
+        depend on its place in a step, and a node's loss must not depend on the limit.
+        """
         own = candidate.losses.of(self._stretch)
         active = self._cache.active[candidate.node]
         rows = np.flatnonzero(active)
-        if limit == math.inf:
-            self._run({candidate.node: rows}, {candidate.node: own})
-            return
         rows = rows[np.argsort(-own.losses[rows], kind="stable")]
         candidate.certain += own.losses[~active].sum(dtype=np.float64)
         done = 0

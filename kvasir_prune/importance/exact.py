@@ -80,7 +80,6 @@ class ExactScorer:
         self._elsewhere: Mapping[str, frozenset[int]] = {}
         self._removed: tuple[int, ...] | None = None
         self._base: ImageLosses | None = None
-        self._last: dict[int, ImageLosses] = {}
 
     def block_width(self, layer: str) -> int:
         """Return 1 where the suffix of one candidate keeps the processor busy, else more."""
@@ -101,7 +100,7 @@ class ExactScorer:
         """Return loss and accuracy without the removed nodes and one candidate, for each."""
         prepared = self._prepare(layer, removed)
         gone = tuple(removed.get(layer, ()))
-        known = self._known_losses(gone)
+        known = self._base if self._removed == gone else None
         base = known or ImageLosses.empty(len(self._set), self._chain.dtype)
         candidates = [Candidate(node, base.copy()) for node in nodes]
         limit = math.inf if give_up_above is None else give_up_above + CERTAINLY
@@ -112,7 +111,6 @@ class ExactScorer:
                 evaluation.fill(base, candidates)
             evaluation.evaluate(candidates, limit * len(self._set))
         self._removed, self._base = gone, base
-        self._last = {c.node: c.losses for c in candidates if not c.abandoned}
         return tuple(self._answer(layer, candidate) for candidate in candidates)
 
     def _answer(self, layer: str, candidate: Candidate) -> Scored:
@@ -123,24 +121,13 @@ class ExactScorer:
         value = finite(candidate.losses.mean(), where=f"node {candidate.node} of layer {layer}")
         return Scored(candidate.node, value.loss, value.accuracy)
 
-    def _known_losses(self, removed: tuple[int, ...]) -> ImageLosses | None:
-        """Return the losses of the network as it is, if they have been computed already.
-
-        A node just removed was a candidate just before, and z without it holds the same bits.
-        """
-        if self._removed == removed:
-            return self._base
-        if self._removed is not None and self._removed == removed[:-1]:
-            return self._last.get(removed[-1])
-        return None
-
     def _prepare(self, layer: str, removed: Nodes) -> PreparedLayer:
         elsewhere = {n: frozenset(nodes) for n, nodes in removed.items() if n != layer and nodes}
         last = self._prepared
         if last is not None and (last.hidden.name, self._elsewhere) == (layer, elsewhere):
             return last
         self._collect_outputs()
-        self._prepared, self._removed, self._base, self._last = None, None, None, {}
+        self._prepared, self._removed, self._base = None, None, None
         hidden, sizes = self._chain.find(layer), self._sizes[layer]
         if layer not in self._programs:
             self._programs[layer] = LayerProgram(self._chain, hidden, sizes.step)
