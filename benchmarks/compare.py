@@ -110,13 +110,20 @@ def first_difference(ours: Sequence[Decision], theirs: Sequence[Decision]) -> in
 
 
 def explain(
-    number: int, reference: Decision, exact: Decision, truth: Judge, rule: Rule, error: float
+    number: int,
+    reference: Decision,
+    exact: Decision,
+    *,
+    truth: Judge,
+    rule: Rule,
+    error: float,
 ) -> Difference:
     """Ask float64 about a difference.
 
     Args:
         number: of the decision, from 1.
-        reference, exact: what the two made of the same state.
+        reference: what it made of a state.
+        exact: what the exact scorer made of the same state.
         truth: float64.
         rule: thresholds.
         error: largest measured error of the reference's importances, nats.

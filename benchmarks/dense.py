@@ -64,7 +64,9 @@ def train_behind(
     Args:
         chain: the network; the layer at `start` is Dense.
         start: position of the first layer to fit.
-        images, rows, labels: the images to fit, (len(rows),) int64 labels.
+        images: (n, height, width, channels) uint8.
+        rows: which of them to fit.
+        labels: (len(rows),) int64.
         seed: of the order of the images.
         progress: told of epochs.
     """

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import keras
 import numpy as np
 
 from benchmarks.problem import Problem
 from benchmarks.run import scorer_of
 from benchmarks.trace import job
-from kvasir_prune.models import read_chain
+from benchmarks.widened import with_width
 from kvasir_prune.progress import Progress
 from kvasir_prune.pruning import Exhaustive, Greedy, Strategy
 
 IMAGES, WIDTH = "images", "width"
 IMAGE_FACTORS = (1, 2, 4)
-WIDTHS = (0.25, 0.5, 1.0)
-"""Factors on the nodes of every hidden layer: nodes of the trained network, evenly taken."""
+WIDTHS = (0.5, 1.0, 2.0)
+"""Factors on the nodes of every hidden layer; each network is trained like the suite's own."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ def growth(problem: Problem, by: str, scorer: str, progress: Progress) -> dict[s
     strategies: tuple[Strategy, ...] = (Greedy(low, ignore), Exhaustive(low))
     found: list[Point] = []
     for strategy in strategies:
-        narrow = [_with_width(problem, factor) for factor in WIDTHS]
-        found += [_point(p, strategy, scorer, progress) for p in narrow]
+        problems = [with_width(problem, factor, progress) for factor in WIDTHS]
+        found += [_point(p, strategy, scorer, progress) for p in problems]
     return {"points": [_plain(point) for point in found], **_by_width(found)}
 
 
@@ -125,7 +124,3 @@ def _plain(point: Point) -> dict[str, object]:
 def _with_images(problem: Problem, factor: int) -> Problem:
     step = max(IMAGE_FACTORS) // factor
     return replace(problem, rows=problem.rows[::step], labels=problem.labels[::step])
-
-
-def _with_width(problem: Problem, factor: float) -> Problem:
-    raise NotImplementedError

@@ -20,8 +20,7 @@ def matrix_multiply_rate() -> float:
     """
     rng = np.random.default_rng(0)
     left, right = (
-        keras.ops.convert_to_tensor(rng.standard_normal((SIDE, SIDE), np.float32))
-        for _ in range(2)
+        keras.ops.convert_to_tensor(rng.standard_normal((SIDE, SIDE), np.float32)) for _ in range(2)
     )
     multiply = backend.compiled(keras.ops.matmul)
     np.asarray(multiply(left, right))

@@ -119,9 +119,7 @@ class Truth(Literal):
         batch_size: int,
         start: int = 0,
     ) -> None:
-        super().__init__(
-            chain, inputs, labels, batch_size=batch_size, start=start, dtype="float64"
-        )
+        super().__init__(chain, inputs, labels, batch_size=batch_size, start=start, dtype="float64")
 
     def _measure(self) -> LossAccuracy:
         starts = range(0, len(self._labels), self._batch_size)

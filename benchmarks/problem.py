@@ -38,6 +38,8 @@ class Problem:
         rows: the images that judge the nodes.
         labels: (len(rows),) int64.
         start: position in `chain.layers` of the first layer that the pruning can change.
+        dataset: where images and rows come from.
+        folder: what is cached of this suite.
     """
 
     config: RunConfig
@@ -46,6 +48,8 @@ class Problem:
     rows: NDArray[np.intp]
     labels: NDArray[np.int64]
     start: int
+    dataset: Dataset
+    folder: Path
 
     @property
     def layers(self) -> tuple[LayerSize, ...]:
@@ -89,8 +93,9 @@ def problem_of(
     chain = read_chain(load_model(folder / "model.keras"))
     rows = _scored_rows(suite, dataset, limit_images)
     first = to_prune(chain, config.pruning.layers)[-1]
+    start = chain.find(first.name).producer
     return Problem(
-        config, chain, dataset.images, rows, dataset.labels[rows], chain.find(first.name).producer
+        config, chain, dataset.images, rows, dataset.labels[rows], start, dataset, folder
     )
 
 

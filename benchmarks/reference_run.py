@@ -74,7 +74,8 @@ def reference_of(
     """Time the literal way and compare its decisions with those of the exact scorer.
 
     Args:
-        suite, problem: what was pruned.
+        suite: how it is measured.
+        problem: what was pruned.
         exact: the job of the exact scorer.
         full: run the reference in full, however long it takes.
         progress: told of everything that takes long.
@@ -85,7 +86,7 @@ def reference_of(
     progress.note(f"A literal evaluation takes {one:.3g} s; {exact.evaluations} were used")
     if full or one * exact.evaluations <= FULL_UP_TO_S:
         return _in_full(suite, problem, exact, sides, progress)
-    return _on_sample(suite, problem, exact, sides, one, progress)
+    return _on_sample(suite, problem, exact, sides, one=one, progress=progress)
 
 
 def rule_of(problem: Problem) -> Rule:
@@ -111,7 +112,7 @@ def _in_full(
     difference = None
     if place is not None and place < min(len(ours.trace.decisions), len(theirs)):
         pair = (ours.trace.decisions[place], theirs[place])
-        difference = explain(place + 1, *pair, sides.truth, rule, errors[0])
+        difference = explain(place + 1, *pair, truth=sides.truth, rule=rule, error=errors[0])
     return Finding(
         "full",
         "whole network",
@@ -127,7 +128,7 @@ def _in_full(
 
 
 def _on_sample(
-    suite: Suite, problem: Problem, exact: Job, sides: Sides, one: float, progress: Progress
+    suite: Suite, problem: Problem, exact: Job, sides: Sides, *, one: float, progress: Progress
 ) -> Finding:
     rule, decisions = rule_of(problem), exact.trace.decisions
     size = int(np.clip(TIMING_S / one, LEAST_TIMED, MOST_TIMED))
@@ -139,7 +140,9 @@ def _on_sample(
     difference = None
     if differing:
         place, ours = differing[0]
-        difference = explain(place + 1, ours, decisions[place], sides.truth, rule, errors[0])
+        difference = explain(
+            place + 1, ours, decisions[place], truth=sides.truth, rule=rule, error=errors[0]
+        )
     return Finding(
         "sample",
         sides.part,

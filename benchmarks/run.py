@@ -63,7 +63,8 @@ def benchmark(
     """Measure one suite.
 
     Args:
-        suite, problem: what is pruned.
+        suite: how it is measured.
+        problem: what is pruned.
         scorer: key of `SCORERS`, what stands beside the literal way.
         full: run the literal way in full, however long it takes.
         threads: that the backend was given.

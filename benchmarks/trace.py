@@ -1,4 +1,4 @@
-"""A strategy that writes down everything it is told: the very evaluations and decisions of a run."""
+"""A strategy that writes down what it is told: the very evaluations and decisions of a run."""
 
 from __future__ import annotations
 
@@ -72,9 +72,7 @@ class Recorder:
                 importance = getattr(entry, "importance", state.current.loss - score.loss)
                 is_bound = getattr(entry, "is_bound", False)
                 at = self.evaluations[-1]
-                self.decisions.append(
-                    Decision(at, importance, _outcome(entry), is_bound=is_bound)
-                )
+                self.decisions.append(Decision(at, importance, _outcome(entry), is_bound=is_bound))
         if self._scans and not scores and state.scores:
             self.decisions.append(_scan(state, Evaluation(layer, before, -1), entries[0]))
         return entries
