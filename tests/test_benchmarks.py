@@ -220,7 +220,7 @@ def test_a_benchmark_from_beginning_to_end(
     report = benchmark(suite, problem, scorer="reference", full=False, threads=1, progress=Silent())
     assert report.identical
     assert report.repeatable
-    assert report.reference == reference.split()[0]
+    assert report.reference == reference.split(maxsplit=1)[0]
     assert (report.reference_part == "from fc1 on") == reference.endswith("part")
     assert report.reference_error < 1e-6
     assert report.reference_evaluations_timed == (report.evaluations if reference == "full" else 2)
