@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -86,15 +87,23 @@ class Report:
 
 
 def table_of(title: str, figures: dict[str, Any]) -> Table:
-    """Return two columns, a difference spread over its own rows."""
+    """Return two columns; what has parts of its own is spread over rows."""
     table = Table(title=title, show_header=False)
     for name, value in figures.items():
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                table.add_row(f"{name}.{key}", _shown(inner))
-        else:
-            table.add_row(name, _shown(value))
+        for key, inner in _spread(name, value):
+            table.add_row(key, inner)
     return table
+
+
+def _spread(name: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _spread(f"{name}.{key}", inner)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _spread(f"{name}.{number}", inner)
+    else:
+        yield name, _shown(value)
 
 
 def _shown(value: object) -> str:
