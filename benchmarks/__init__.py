@@ -1,0 +1,1 @@
+"""What `scripts/benchmark.py` measures: the literal way of the thesis beside the exact scorer."""

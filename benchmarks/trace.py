@@ -1,0 +1,149 @@
+"""A strategy that writes down what it is told: the very evaluations and decisions of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kvasir_prune.importance.scorer import Scorer
+from kvasir_prune.ledger import MemoryLedger, State
+from kvasir_prune.progress import Progress
+from kvasir_prune.pruning import Exhaustive, Strategy, prune
+from kvasir_prune.types import Entry, Ignored, LayerFinished, LayerSize, Removed, Scored
+
+REMOVED, IGNORED, KEPT, FINISHED = "removed", "ignored", "kept", "finished"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One candidate whose loss a strategy used: what was removed before, and which node."""
+
+    layer: str
+    removed: Mapping[str, tuple[int, ...]]
+    node: int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a strategy decided, and from which importances (nats, eq. 3.1).
+
+    For greedy every evaluation is one. For exhaustive the end of every scan is one: `evaluation`
+    is of the best node and `rival` is the second best, None where there is none. `is_bound` marks
+    an importance that is only an upper bound.
+    """
+
+    evaluation: Evaluation
+    importance: float
+    outcome: str
+    rival: int | None = None
+    rival_importance: float | None = None
+    is_bound: bool = False
+
+
+class Recorder:
+    """Decides as another strategy does.
+
+    Args:
+        strategy: decides.
+    """
+
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+        self._scans = isinstance(strategy, Exhaustive)
+        self.evaluations: list[Evaluation] = []
+        self.decisions: list[Decision] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._strategy, name)
+
+    def next(self, state: State) -> tuple[int, ...]:
+        """Ask the strategy."""
+        return self._strategy.next(state)
+
+    def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
+        """Ask the strategy, and write down what it used and what it made of it."""
+        entries = self._strategy.decide(state, scores)
+        layer, before = state.layers[state.layer].name, state.removed_by_name()
+        for entry, score in zip(entries, scores, strict=False):
+            self.evaluations.append(Evaluation(layer, before, score.node))
+            if not self._scans:
+                importance = getattr(entry, "importance", state.current.loss - score.loss)
+                is_bound = getattr(entry, "is_bound", False)
+                at = self.evaluations[-1]
+                self.decisions.append(Decision(at, importance, _outcome(entry), is_bound=is_bound))
+        if self._scans and not scores and state.scores:
+            self.decisions.append(_scan(state, Evaluation(layer, before, -1), entries[0]))
+        return entries
+
+
+@dataclass(frozen=True)
+class Job:
+    """One whole pruning.
+
+    Attributes:
+        seconds: for everything from the scorer's baseline to the last decision.
+        removed: per layer in order of work, its removed nodes in order of removal.
+        evaluations: candidates whose losses were used, as the ledger counts.
+        trace: what was used and decided.
+    """
+
+    seconds: float
+    removed: tuple[tuple[int, ...], ...]
+    evaluations: int
+    trace: Recorder
+
+
+def job(
+    scorer: Scorer,
+    strategy: Strategy,
+    layers: tuple[LayerSize, ...],
+    *,
+    title: str,
+    progress: Progress,
+    began: float | None = None,
+) -> Job:
+    """Prune once and time it.
+
+    Args:
+        scorer: measures.
+        strategy: decides.
+        layers: last hidden layer first.
+        title: of the progress bar.
+        progress: told how many nodes are settled.
+        began: `time.perf_counter()` before the scorer was made, if that counts too.
+    """
+    start = time.perf_counter() if began is None else began
+    trace = Recorder(strategy)
+    ledger = MemoryLedger(layers, scorer.evaluate({}))
+    with progress.task(title, sum(layer.nodes for layer in layers)) as task:
+        done = 0
+        for state in prune(trace, scorer, ledger, commit_every_s=60):
+            now = _settled(state)
+            if now != done:
+                task.advance(now - done, evaluations=state.evaluations, removed=state.removals)
+                done = now
+    seconds = time.perf_counter() - start
+    return Job(seconds, ledger.state.removed, ledger.state.evaluations, trace)
+
+
+def _outcome(entry: Entry) -> str:
+    kinds = {Removed: REMOVED, Ignored: IGNORED, LayerFinished: FINISHED}
+    return kinds.get(type(entry), KEPT)
+
+
+def _scan(state: State, at: Evaluation, entry: Entry) -> Decision:
+    """Rank a finished scan; of equal importances the last one leads, as the strategy has it."""
+    ranked = [(state.current.loss - score.loss, score.node) for score in state.scores]
+    (importance, node), *others = sorted(ranked, reverse=True)
+    best = Evaluation(at.layer, at.removed, node)
+    rival, second = (others[0][1], others[0][0]) if others else (None, None)
+    return Decision(best, importance, _outcome(entry), rival, second)
+
+
+def _settled(state: State) -> int:
+    whole = sum(layer.nodes for layer in state.layers[: state.layer])
+    if state.finished:
+        return whole
+    return whole + len(state.removed[state.layer]) + len(state.ignored)
