@@ -20,7 +20,7 @@ class Report:
         reference_seconds: the literal way, whole (`reference`: "full") or mean of a sample times
             `evaluations` ("sample").
         exact_seconds_cold: first job of the process: making the scorer, compiling, the baseline.
-        exact_seconds_warm: a second identical job with a new scorer in the same process.
+        exact_seconds_warm: the same job again with the same scorer, whose steps are compiled.
         ratio_cold, ratio_warm: reference_seconds over these.
         evaluations: candidates whose losses decided; equal for both where `identical`.
         peak_memory_gib: high-water mark of the process after both exact jobs and before the

@@ -42,19 +42,26 @@ def scorer_of(problem: Problem, name: str) -> Scorer:
     return scorer
 
 
-def timed_job(problem: Problem, name: str, title: str, progress: Progress) -> tuple[Job, Scorer]:
-    """Prune once with a new scorer; its making counts."""
-    began = time.perf_counter()
-    scorer = scorer_of(problem, name)
-    strategy = problem.strategy()
-    done = job(scorer, strategy, problem.layers, title=title, progress=progress, began=began)
-    return done, scorer
-
-
 def peak_memory_gib() -> float:
     """Return the high-water mark of this process's resident memory in GiB."""
     unit = 2**30 if sys.platform == "darwin" else 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _twice(problem: Problem, name: str, progress: Progress) -> tuple[Job, Job, int | None]:
+    """Prune with a new scorer, its making counted, and again with the same one, compiled by now.
+
+    Returns:
+        Both jobs, and the multiply-adds of the second.
+    """
+    began = time.perf_counter()
+    scorer = scorer_of(problem, name)
+    strategy, layers = problem.strategy(), problem.layers
+    cold = job(scorer, strategy, layers, title=f"{name}, cold", progress=progress, began=began)
+    before = multiply_adds_of(scorer)
+    warm = job(scorer, problem.strategy(), layers, title=f"{name}, warm", progress=progress)
+    after = multiply_adds_of(scorer)
+    return cold, warm, None if before is None or after is None else after - before
 
 
 def benchmark(
@@ -70,10 +77,7 @@ def benchmark(
         threads: that the backend was given.
         progress: told of everything that takes long.
     """
-    cold, _ = timed_job(problem, scorer, f"{scorer}, cold", progress)
-    warm, used = timed_job(problem, scorer, f"{scorer}, warm", progress)
-    multiply_adds = multiply_adds_of(used)
-    del used
+    cold, warm, multiply_adds = _twice(problem, scorer, progress)
     peak = peak_memory_gib()
     rate = matrix_multiply_rate()
     finding = reference_of(suite, problem, warm, full=full, progress=progress)

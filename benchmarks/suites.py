@@ -59,7 +59,12 @@ SUITES = {
             probes=20,
         ),
         Suite("mnist-cnn", "mnist_cnn", _MLP_NOTE),
-        Suite("cifar10-cnn", "cifar10_cnn", "CIFAR-10, its validation split; trained five epochs"),
+        Suite(
+            "cifar10-cnn",
+            "cifar10_cnn",
+            "CIFAR-10, its validation split; trained five epochs",
+            ("pruning.ignore_below=-1e-3",),
+        ),
         Suite(
             "hyperkvasir-vgg16",
             "hyperkvasir5_small",

@@ -62,6 +62,10 @@ class Recorder:
         """Ask the strategy."""
         return self._strategy.next(state)
 
+    def give_up_above(self, state: State) -> float | None:
+        """Ask the strategy."""
+        return self._strategy.give_up_above(state)
+
     def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
         """Ask the strategy, and write down what it used and what it made of it."""
         entries = self._strategy.decide(state, scores)
