@@ -11,6 +11,7 @@ from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.ledger import MemoryLedger, State
 from kvasir_prune.progress import Progress
 from kvasir_prune.pruning import Exhaustive, Strategy, prune
+from kvasir_prune.pruning.strategy import Together
 from kvasir_prune.types import Entry, Ignored, LayerFinished, LayerSize, Removed, Scored
 
 REMOVED, IGNORED, KEPT, FINISHED = "removed", "ignored", "kept", "finished"
@@ -58,7 +59,7 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._strategy, name)
 
-    def next(self, state: State) -> tuple[int, ...]:
+    def next(self, state: State) -> tuple[int, ...] | Together:
         """Ask the strategy."""
         return self._strategy.next(state)
 
