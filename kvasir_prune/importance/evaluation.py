@@ -43,7 +43,7 @@ class StretchEvaluation:
     Args:
         prepared: the layer.
         cache: of the stretch, where the removed nodes are removed.
-        labels: (n,) of the stretch.
+        labels: (n,) int32 of the stretch, on the device.
         stretch: place of its images in the scoring set.
         work: is counted up.
     """
@@ -52,7 +52,7 @@ class StretchEvaluation:
         self,
         prepared: PreparedLayer,
         cache: LayerCache,
-        labels: NDArray[np.int32],
+        labels: Any,
         stretch: slice,
         work: Work,
     ) -> None:

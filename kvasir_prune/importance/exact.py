@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir_prune import backend
 from kvasir_prune.importance.evaluation import CERTAINLY, Candidate, StretchEvaluation
 from kvasir_prune.importance.image_losses import ImageLosses
 from kvasir_prune.importance.prepared import PreparedLayer, ScoringSet
@@ -126,11 +127,13 @@ class ExactScorer:
     def _known_losses(self, removed: tuple[int, ...]) -> ImageLosses | None:
         """Return the losses of the network as it is, if they have been computed already.
 
-        A node just removed was a candidate just before, and z without it holds the same bits.
+        A node just removed was a candidate just before. Where nothing is fused, z without it holds
+        the bits that it had then; elsewhere the losses are computed again, as after a resumption.
         """
         if self._removed == removed:
             return self._base
-        if self._removed is not None and self._removed == removed[:-1]:
+        patched = self._removed is not None and self._removed == removed[:-1]
+        if patched and not backend.fuses():
             return self._last.get(removed[-1])
         return None
 

@@ -78,11 +78,11 @@ class PreparedLayer:
         self.pair_work = reading // self.hidden.nodes + behind
         self._kept: LayerCache | None = None
 
-    def stretches(self) -> Iterator[tuple[slice, LayerCache, NDArray[np.int32]]]:
+    def stretches(self) -> Iterator[tuple[slice, LayerCache, Any]]:
         """Give what is kept, or compute it stretch by stretch.
 
         Yields:
-            The stretch of the scoring set, its cache, and its labels.
+            The stretch of the scoring set, its cache, and its labels on the device.
         """
         size = self._sizes.stretch
         for start in range(0, len(self._set), size):
@@ -90,7 +90,7 @@ class PreparedLayer:
             cache = self._kept or self._computed(stretch)
             if size == len(self._set):
                 self._kept = cache
-            yield stretch, cache, self._set.labels[stretch]
+            yield stretch, cache, ops.convert_to_tensor(self._set.labels[stretch])
 
     def _computed(self, stretch: slice) -> LayerCache:
         """Run the prefix over a stretch."""
