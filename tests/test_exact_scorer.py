@@ -26,7 +26,8 @@ from tests.random_networks import SIDE, networks
 
 COUNT = 150
 # JAX compiles every new shape anew, for seconds.
-EXAMPLES = 4 if backend.name() == "jax" else 12
+ON_JAX = backend.name() == "jax"
+EXAMPLES = 4 if ON_JAX else 12
 SLOW_TO_BUILD = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -214,7 +215,7 @@ def test_removed_nodes_equal_those_of_the_reference(model: keras.Model, strategy
 
 @pytest.mark.parametrize("strategy", [Greedy(-1e-3, -2e-2), Exhaustive(-1e-2)])
 def test_a_run_interrupted_anywhere_ends_with_the_same_bits(strategy: Strategy) -> None:
-    model = network("vgg16_bn")
+    model = network("mlp" if ON_JAX else "vgg16_bn")
     whole = pruned(model, strategy, ExactScorer)
     assert whole.state.removals > 5
     for stop in (0, 3, 11, 26, 40):
