@@ -164,9 +164,10 @@ def _check_layer(layer: keras.layers.Layer, *, is_output: bool) -> None:
         )
     if layer.compute_dtype == "float64" and not backend.has_float64():
         raise ModelError(
-            f'The layer "{layer.name}" is to compute in float64, but JAX makes it float32.',
-            expected="JAX with its 64-bit types",
-            fix="set JAX_ENABLE_X64=1 in the environment before the model is built",
+            f'The layer "{layer.name}" is to compute in float64, which Keras on JAX rounds to '
+            "float32 on the way.",
+            expected="float32",
+            fix="use the TensorFlow backend, or load the model with the dtype policy float32",
         )
     activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
     if isinstance(layer, keras.layers.Softmax) or type(layer) is keras.layers.Activation:
