@@ -1,4 +1,4 @@
-"""The one place that knows which backend Keras runs on; nothing else imports TensorFlow."""
+"""The one place that knows which backend Keras runs on; nothing else imports TensorFlow or JAX."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from importlib.metadata import packages_distributions, version
 from typing import Any
 
 from kvasir_prune import __version__
+from kvasir_prune.errors import BackendError
 
 MODULES = ("keras", "numpy", "h5py", "cv2", "sklearn", "scipy")
+BACKENDS = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("torch",)}
+"""The modules of each backend, whose versions can change a result."""
 
 
 def name() -> str:
@@ -48,14 +51,21 @@ def load() -> None:
 
 
 def configure(seed: int, threads: int) -> None:
-    """Make a run a function of its inputs: seeds, threads, deterministic kernels.
+    """Make a run a function of its inputs: seeds, threads, precision, deterministic kernels.
 
     Must be called before the first operation of the process; later calls may only repeat it.
+
+    JAX offers no call for the number of threads. Its CPU client reads PJRT_NPROC when it is
+    created, at the first operation, and that is set here; it is not part of JAX's documented
+    interface. Where it is ignored, the pool has a thread for every processor the process may use.
 
     Args:
         seed: seeds Python, NumPy and the backend, through Keras.
         threads: threads within one operation.
     """
+    if name() == "jax":
+        os.environ["PJRT_NPROC"] = str(threads)
+        _add_xla_flag("--xla_gpu_deterministic_ops=true")
     import keras
 
     keep_freed_memory()
@@ -66,7 +76,52 @@ def configure(seed: int, threads: int) -> None:
         if tf.config.threading.get_intra_op_parallelism_threads() != threads:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.experimental.enable_op_determinism()
-        tf.config.experimental.enable_tensor_float_32_execution(False)
+    if name() == "torch":
+        torch = import_module("torch")
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True)
+    compute_in_full()
+
+
+def _add_xla_flag(flag: str) -> None:
+    flags = os.environ.get("XLA_FLAGS", "")
+    if flag not in flags.split():
+        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
+
+
+def compute_in_full() -> None:
+    """Switch TF32 and its like off, for the rest of the process.
+
+    On a GPU, float32 products would otherwise be computed from operands rounded to 10 bits, which
+    is more than the importance of many a node.
+    """
+    match name():
+        case "tensorflow":
+            import tensorflow as tf
+
+            tf.config.experimental.enable_tensor_float_32_execution(False)
+        case "jax":
+            import jax
+
+            jax.config.update("jax_default_matmul_precision", "highest")
+        case "torch":
+            torch = import_module("torch")
+            torch.set_float32_matmul_precision("highest")
+            torch.backends.cudnn.allow_tf32 = False
+
+
+def has_float64() -> bool:
+    """Return whether a network in float64 really computes in it.
+
+    On JAX it does not, even with JAX's 64-bit types enabled: some operations of Keras, tanh for
+    one, give float32 there.
+    """
+    return name() != "jax"
+
+
+def compiles_training() -> bool:
+    """Return whether Keras has to be told to compile a training step; JAX runs it op by op else."""
+    return name() == "jax"
 
 
 def keep_freed_memory() -> None:
@@ -90,7 +145,12 @@ def available_threads() -> int:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function`, whose arguments are nests of arrays, traced by the backend."""
+    """Return `function`, whose arguments are nests of arrays, traced by the backend.
+
+    Reduced precision is switched off for the whole process, so that a loss is computed in full
+    whether or not `configure` was called.
+    """
+    compute_in_full()
     if name() == "tensorflow":
         import tensorflow as tf
 
@@ -105,8 +165,34 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return module -> version for everything whose version can change a result; loads none."""
+    """Return module -> version for everything whose version can change a result; loads none.
+
+    Raises:
+        BackendError: KERAS_BACKEND names an unknown backend, or one that is not installed.
+    """
     providers = packages_distributions()
-    found = {m: version(providers[m][0]) for m in (*MODULES, name()) if m in providers}
+    _check_installed(providers)
+    modules = (*MODULES, *BACKENDS[name()])
+    found = {m: version(providers[m][0]) for m in modules if m in providers}
     own = {"kvasir_prune": __version__, "python": platform.python_version()}
     return {**own, "backend": name(), **found}
+
+
+def _check_installed(modules: Collection[str]) -> None:
+    if name() not in BACKENDS:
+        raise BackendError(
+            "There is no such backend.",
+            where="environment variable KERAS_BACKEND",
+            got=name(),
+            expected=", ".join(BACKENDS),
+            fix="unset the variable for TensorFlow",
+        )
+    missing = [module for module in BACKENDS[name()] if module not in modules]
+    if missing:
+        package = "'kvasir-prune[jax]'" if name() == "jax" else name()
+        raise BackendError(
+            f"The backend {name()} is not installed.",
+            where="environment variable KERAS_BACKEND",
+            got=f"no module {' and no module '.join(missing)}",
+            fix=f"pip install {package}, or unset the variable for TensorFlow",
+        )

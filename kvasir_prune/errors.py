@@ -94,6 +94,10 @@ class ConfigError(KvasirPruneError):
         )
 
 
+class BackendError(KvasirPruneError):
+    """The backend that Keras is to run on is unknown or not installed."""
+
+
 class DataError(KvasirPruneError):
     """The images, their folder, archive or manifest cannot be used."""
 

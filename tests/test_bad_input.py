@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kvasir_prune import backend
+from kvasir_prune.errors import BackendError
 from tests.cli_runs import (
     AFTER_TRAINING,
     RUN,
     Forbidden,
     Server,
+    call,
     change_weights,
     copy_of,
     finished_run,
@@ -83,6 +86,32 @@ def test_a_missing_folder_is_told_in_full_before_keras_is_loaded(tmp_path: Path)
         "to mend it: correct data.root",
     )
     assert "KVASIR_PRUNE_DATA" in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden", "facts"),
+    [
+        ("tensorflwo", (), ("no such backend", "tensorflwo", "tensorflow, jax, torch")),
+        ("torch", ("torch",), ("torch is not installed", "pip install torch")),
+        ("jax", ("jax", "jaxlib"), ("jax is not installed", "pip install 'kvasir-prune[jax]'")),
+    ],
+)
+def test_a_backend_that_is_not_there_is_told_before_anything_is_written(
+    name: str, hidden: tuple[str, ...], facts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {k: v for k, v in backend.packages_distributions().items() if k not in hidden}
+    monkeypatch.setattr(backend, "packages_distributions", lambda: there)
+    monkeypatch.setenv("KERAS_BACKEND", name)
+    with pytest.raises(BackendError) as caught:
+        backend.versions()
+    for fact in (*facts, "KERAS_BACKEND"):
+        assert fact in str(caught.value)
+
+
+def test_an_unknown_backend_is_a_sentence_and_leaves_no_run(tmp_path: Path) -> None:
+    write_config(tmp_path, {})
+    call(*RUN, cwd=tmp_path, KERAS_BACKEND="numpi").refused("no such backend", "numpi")
+    assert not list((tmp_path / "run").glob("*.json"))
 
 
 def test_one_class_is_refused(images: Path, tmp_path: Path, server: Server) -> None:

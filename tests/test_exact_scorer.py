@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kvasir_prune import backend
 from kvasir_prune.errors import ModelError, NumericalError
 from kvasir_prune.importance.exact import ExactScorer
 from kvasir_prune.importance.layer_cache import REBUILD_EVERY
@@ -24,6 +25,9 @@ from tests.networks import SMALL, images_and_labels, network, randomise, some_no
 from tests.random_networks import SIDE, networks
 
 COUNT = 150
+# JAX compiles every new shape anew, for seconds.
+ON_JAX = backend.name() == "jax"
+EXAMPLES = 4 if ON_JAX else 12
 SLOW_TO_BUILD = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -71,16 +75,18 @@ def largest_difference(model: keras.Model, removed: Mapping[str, Sequence[int]])
 # --- losses -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=12, **SLOW_TO_BUILD)
+@settings(max_examples=EXAMPLES, **SLOW_TO_BUILD)
 @given(networks(), st.integers(0, 99), st.sampled_from([0.0, 0.4]))
 def test_losses_equal_the_reference_in_float32(model: keras.Model, seed: int, share: float) -> None:
     removed = some_nodes(sizes_of(model), seed, share)
     assert largest_difference(model, removed) <= 1e-6
 
 
-@settings(max_examples=12, **SLOW_TO_BUILD)
+@pytest.mark.skipif(not backend.has_float64(), reason="no float64 on JAX")
+@settings(max_examples=EXAMPLES, **SLOW_TO_BUILD)
 @given(networks("float64"), st.integers(0, 99))
 def test_losses_equal_the_reference_in_float64(model: keras.Model, seed: int) -> None:
+    assert {str(array.dtype) for array in model.get_weights()} == {"float64"}
     removed = some_nodes(sizes_of(model), seed, share=0.3)
     assert largest_difference(model, removed) <= 1e-12
 
@@ -199,7 +205,7 @@ def pruned(model: keras.Model, strategy: Strategy, kind: type, stop: int = -1) -
     return ledger
 
 
-@settings(max_examples=6, **SLOW_TO_BUILD)
+@settings(max_examples=EXAMPLES // 2, **SLOW_TO_BUILD)
 @given(networks(), st.sampled_from([Greedy(-1e-3, -2e-2), Greedy(-1e-3, None), Exhaustive(-1e-3)]))
 def test_removed_nodes_equal_those_of_the_reference(model: keras.Model, strategy: Strategy) -> None:
     exact, literal = (pruned(model, strategy, kind) for kind in (ExactScorer, ReferenceScorer))
@@ -286,6 +292,20 @@ def test_half_precision_is_refused_by_the_name_of_the_layer() -> None:
         ]
     )
     with pytest.raises(ModelError, match=r"coarse.*float16"):
+        read_chain(model)
+
+
+@pytest.mark.skipif(backend.has_float64(), reason="this backend has float64")
+def test_float64_is_refused_where_it_would_become_float32() -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 2), dtype="uint8"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, name="fine", dtype="float64"),
+            keras.layers.Dense(4),
+        ]
+    )
+    with pytest.raises(ModelError, match=r"fine.*float32"):
         read_chain(model)
 
 

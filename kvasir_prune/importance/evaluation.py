@@ -42,7 +42,7 @@ class StretchEvaluation:
     Args:
         prepared: the layer.
         cache: of the stretch, where the removed nodes are removed.
-        labels: (n,) of the stretch.
+        labels: (n,) int32 of the stretch, on the device.
         stretch: place of its images in the scoring set.
         work: is counted up.
     """
@@ -51,7 +51,7 @@ class StretchEvaluation:
         self,
         prepared: PreparedLayer,
         cache: LayerCache,
-        labels: NDArray[np.int32],
+        labels: Any,
         stretch: slice,
         work: Work,
     ) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
 from kvasir_prune.importance.layer_cache import LayerCache
 from kvasir_prune.importance.prefix import LayerOutputs, Prefix, ScoringSet
@@ -67,11 +65,11 @@ class PreparedLayer:
         self.beside: dict[str, LayerOutputs] = {}
         self._kept: LayerCache | None = None
 
-    def stretches(self) -> Iterator[tuple[slice, LayerCache, NDArray[np.int32]]]:
+    def stretches(self) -> Iterator[tuple[slice, LayerCache, Any]]:
         """Give what is kept, or compute it stretch by stretch.
 
         Yields:
-            The stretch of the scoring set, its cache, and its labels.
+            The stretch of the scoring set, its cache, and its labels on the device.
         """
         size = self._sizes.stretch
         for start in range(0, len(self._set), size):
@@ -79,7 +77,7 @@ class PreparedLayer:
             cache = self._kept or self._computed(stretch)
             if size == len(self._set):
                 self._kept, self._outputs = cache, None
-            yield stretch, cache, self._set.labels[stretch]
+            yield stretch, cache, ops.convert_to_tensor(self._set.labels[stretch])
 
     def _computed(self, stretch: slice) -> LayerCache:
         own = self._outputs.of(stretch) if self._outputs else self._run_prefix(stretch)

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from kvasir_prune import backend
 from kvasir_prune.errors import ModelError
 from kvasir_prune.models.work import LINEAR, is_linear
 from kvasir_prune.types import LayerSize
@@ -160,6 +161,13 @@ def _check_layer(layer: keras.layers.Layer, *, is_output: bool) -> None:
             "would be decisions about rounding.",
             expected=" or ".join(EXACT_TYPES),
             fix="load the model with the dtype policy float32",
+        )
+    if layer.compute_dtype == "float64" and not backend.has_float64():
+        raise ModelError(
+            f'The layer "{layer.name}" is to compute in float64, which Keras on JAX rounds to '
+            "float32 on the way.",
+            expected="float32",
+            fix="use the TensorFlow backend, or load the model with the dtype policy float32",
         )
     activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
     if isinstance(layer, keras.layers.Softmax) or type(layer) is keras.layers.Activation:

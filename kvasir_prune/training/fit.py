@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir_prune import backend
 from kvasir_prune.config.method import Adam, Sgd, TrainingConfig
 from kvasir_prune.data.dataset import Dataset
 from kvasir_prune.errors import NumericalError
@@ -66,7 +67,7 @@ def train(
         optimizer=_optimizer(config),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        jit_compile=False,
+        jit_compile=backend.compiles_training(),
     )
     logits.optimizer.build(logits.trainable_variables)
     history = checkpoint.load(folder, logits)
