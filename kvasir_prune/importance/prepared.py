@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from kvasir_prune.importance.cost_model import work_of
 from kvasir_prune.importance.layer_cache import LayerCache
 from kvasir_prune.importance.program import LayerProgram
 from kvasir_prune.importance.sizes import Sizes
@@ -17,7 +18,6 @@ from kvasir_prune.importance.work import Work
 from kvasir_prune.models.chain import Chain
 from kvasir_prune.models.forward import Weights
 from kvasir_prune.models.section import batches
-from kvasir_prune.models.work import multiply_adds_of
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,8 @@ class PreparedLayer:
         reader = self.hidden.consumer
         self._prefix = _loaded(weights[:reader])
         self.suffix = _loaded(weights[reader:])
-        reading = multiply_adds_of(chain, weights, reader, reader + 1)
-        behind = multiply_adds_of(chain, weights, reader + 1, len(chain.layers))
-        self._pass_work = multiply_adds_of(chain, weights, 0, reader) + reading
-        self.pair_work = reading // self.hidden.nodes + behind
+        cost = work_of(chain, weights, self.hidden)
+        self._pass_work, self.pair_work = cost.prefix_pass, cost.pair
         self._kept: LayerCache | None = None
 
     def stretches(self) -> Iterator[tuple[slice, LayerCache, NDArray[np.int32]]]:

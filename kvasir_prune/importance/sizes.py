@@ -65,9 +65,7 @@ def sizes_for(
     values = [values_of(chain, place) for place in range(len(chain.layers))]
     before, after = values[: hidden.consumer], values[hidden.consumer :]
     itemsize = np.dtype(chain.dtype).itemsize
-    # Kept are h, z, and z once more while it is patched; h and z pass through the host once.
-    one = itemsize * (2 * before[-1] + 3 * after[0])
-    stretch = int(np.clip(budget_bytes // one, 1, images))
+    stretch = int(np.clip(budget_bytes // kept_bytes(chain, hidden), 1, images))
     prefix_batch = int(np.clip(PREFIX_STEP_BYTES // (itemsize * max(before)), 1, batch_size))
     rows = _power_of_two(STEP_BYTES // (itemsize * max(after)))
     if isinstance(chain.layers[hidden.consumer], keras.layers.Dense):
@@ -77,6 +75,13 @@ def sizes_for(
         step, width = StepShape(1, max(16, min(rows, _power_of_two(images // 4), 1024))), 1
     width = STREAMED_BLOCK if stretch < images else int(np.clip(width, 1, 256))
     return Sizes(step, prefix_batch, stretch, width)
+
+
+def kept_bytes(chain: Chain, hidden: Hidden) -> int:
+    """Return the bytes that are kept of a layer for one image, at the peak."""
+    h, z = values_of(chain, hidden.consumer - 1), values_of(chain, hidden.consumer)
+    # Kept are h, z, and z once more while it is patched; h and z pass through the host once.
+    return np.dtype(chain.dtype).itemsize * (2 * h + 3 * z)
 
 
 def _power_of_two(limit: int) -> int:
