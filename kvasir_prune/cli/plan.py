@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 COLUMNS = (
     "layer",
     "nodes",
-    "MFLOP per evaluation",
-    "memory, GiB",
-    "importance: evaluations",
-    "time",
-    "pruning: evaluations",
-    "time",
+    "MFLOP per\nevaluation",
+    "memory\nGiB",
+    "importance\nevaluations",
+    "\ntime",
+    "pruning\nevaluations",
+    "\ntime",
 )
 
 
@@ -51,7 +51,7 @@ def _row(layer: LayerPlan) -> tuple[str, ...]:
     return (
         layer.layer.name,
         str(layer.layer.nodes),
-        f"{2 * layer.multiply_adds / 1e6:,.0f}",
+        f"{2 * layer.multiply_adds / 1e6:,.{0 if layer.multiply_adds > 5e6 else 2}f}",
         f"{layer.footprint.kept / 2**30:.3g}{streamed}",
         str(layer.measured_nodes),
         duration(layer.importance_s),
