@@ -136,13 +136,22 @@ def test_work_and_memory_against_counts_by_hand() -> None:
 
 
 def test_pace_goes_from_work_to_what_a_layer_really_takes() -> None:
-    pace = Pace({"a": 10**10, "b": 3 * 10**10})
+    pace = Pace({"a": (10**10, 0), "b": (3 * 10**10, 10**10)})
     assert pace.seconds(PRUNING, "b") == pytest.approx(3.0)
     pace.took(IMPORTANCE, "a", 10**6, 2.0 * 10**6)
     assert pace.seconds(IMPORTANCE, "a") == pytest.approx(2.0, rel=1e-3)
     assert pace.seconds(PRUNING, "b") == pytest.approx(6.0)
+    assert pace.start(PRUNING, "b") == pytest.approx(2.0)
     pace.took(PRUNING, "b", 10**6, 0.5 * 10**6)
     assert pace.seconds(PRUNING, "b") == pytest.approx(0.5, rel=1e-3)
+    assert pace.start(PRUNING, "b") == 0.0
+
+
+def test_what_is_run_once_does_not_make_a_layer_look_slow() -> None:
+    """A layer with hardly any work behind a long prefix says little of its evaluations."""
+    pace = Pace({"last": (10**4, 10**10), "first": (10**9, 0)})
+    pace.took(IMPORTANCE, "last", 64, 1.0)
+    assert pace.seconds(PRUNING, "first") == pytest.approx(0.1, rel=1e-3)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": 2}', '{"schema_version": 1}'])

@@ -51,7 +51,10 @@ def of_importance(pace: Pace, store: ImportanceStore) -> Forecast | None:
         done[measured.layer] += 1
     seconds = [pace.seconds(IMPORTANCE, layer.name) for layer in store.layers]
     left = [layer.nodes - made for layer, made in zip(store.layers, done, strict=True)]
-    return Forecast(_product(done, seconds), _product(left, seconds))
+    starts = sum(
+        pace.start(IMPORTANCE, n.name) for n, k in zip(store.layers, left, strict=True) if k
+    )
+    return Forecast(_product(done, seconds), _product(left, seconds) + starts)
 
 
 def of_pruning(
@@ -67,7 +70,8 @@ def of_pruning(
     if not state.finished:
         left[here] = evaluations_left(settings, expected[here], state)
         done[here] = float(state.evaluations - state.evaluations_before)
-    return Forecast(_product(done, seconds), _product(left[here:], seconds[here:]))
+    starts = sum(pace.start(PRUNING, layer.name) for layer in state.layers[here:])
+    return Forecast(_product(done, seconds), _product(left[here:], seconds[here:]) + starts)
 
 
 def _product(counts: Sequence[float], seconds: Sequence[float]) -> float:

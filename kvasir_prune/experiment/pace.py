@@ -27,13 +27,14 @@ class Pace:
     """Seconds per evaluation of every layer, by stage.
 
     Args:
-        work: layer name -> multiply-adds of one evaluation on the whole scoring set.
+        work: layer name -> multiply-adds on the whole scoring set, of one evaluation and of what is
+            run once before the first.
         spent: stage -> layer name -> evaluations made, and the seconds they took.
     """
 
     def __init__(
         self,
-        work: Mapping[str, int],
+        work: Mapping[str, tuple[int, int]],
         spent: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
     ) -> None:
         self.work = dict(work)
@@ -50,15 +51,21 @@ class Pace:
         The layer's own, weighed against what another stage took for it, or else against its
         work at the mean pace of all layers.
         """
-        expected = self.work[layer] * self._seconds_per_multiply_add()
+        expected = self.work[layer][0] * self._seconds_per_multiply_add()
         for known in dict.fromkeys((IMPORTANCE, stage)):
             made, needed = self.spent[known].get(layer, (0.0, 0.0))
             expected = (TRUSTED * expected + needed) / (TRUSTED + made)
         return expected
 
+    def start(self, stage: str, layer: str) -> float:
+        """Return the seconds expected before a layer's first evaluation; 0 once it was made."""
+        if layer in self.spent[stage]:
+            return 0.0
+        return self.work[layer][1] * self._seconds_per_multiply_add()
+
     def _seconds_per_multiply_add(self) -> float:
         spent = [(n, *pair) for by_layer in self.spent.values() for n, pair in by_layer.items()]
-        work = sum(self.work[name] * made for name, made, _ in spent)
+        work = sum(self.work[name][0] * made + self.work[name][1] for name, made, _ in spent)
         return sum(needed for *_, needed in spent) / work if work else 1 / NOMINAL
 
 
@@ -71,7 +78,7 @@ class PaceKeeper:
         stage: `IMPORTANCE` or `PRUNING`.
     """
 
-    def __init__(self, path: Path, work: Mapping[str, int], stage: str) -> None:
+    def __init__(self, path: Path, work: Mapping[str, tuple[int, int]], stage: str) -> None:
         known = read_pace(path)
         same = known is not None and known.work == dict(work)
         self.pace = known if known is not None and same else Pace(work)
@@ -114,7 +121,7 @@ def read_pace(path: Path) -> Pace | None:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if content["schema_version"] != SCHEMA_VERSION:
             return None
-        work = {str(name): int(value) for name, value in content["work"].items()}
+        work = {str(name): (int(one), int(start)) for name, (one, start) in content["work"].items()}
         spent = {
             stage: {name: (float(made), float(needed)) for name, (made, needed) in by_layer.items()}
             for stage, by_layer in content["spent"].items()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.forecast import fates
-from kvasir_prune.importance.calibration import CANDIDATES, LayerSpeed, time_layer
+from kvasir_prune.importance.calibration import EVALUATIONS, PASSES, LayerSpeed, time_layer
 from kvasir_prune.importance.cost_model import Footprint, LayerWork, footprint_of, work_of
 from kvasir_prune.importance.sizes import kept_bytes
 from kvasir_prune.importance.store import ImportanceStore
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from kvasir_prune.models import Chain
     from kvasir_prune.models.chain import Hidden
 
-WORK_PER_LAYER = 2e10
-"""Multiply-adds that the calibration of one layer may take, about: a second or so."""
+WORK_PER_LAYER = 6e10
+"""Multiply-adds that the calibration of one layer may take, about: a few seconds."""
 FEWEST_IMAGES = 8
 ENOUGH_S = 30.0
 """After so many seconds of calibration the other layers are judged by their work."""
@@ -153,7 +153,7 @@ class _Planner:
 
     def _timed(self, hidden: Hidden) -> tuple[LayerSpeed, int]:
         work = self._work[hidden.name]
-        one = 3 * work.prefix_pass + 3 * CANDIDATES * work.evaluation(self._settings.scorer)
+        one = PASSES * work.prefix_pass + EVALUATIONS * work.evaluation(self._settings.scorer)
         most = min(WORK_PER_LAYER / one, self._budget / kept_bytes(self._chain, hidden))
         images = min(max(int(most), FEWEST_IMAGES), self.images)
         others = [h.name for h in self._chain.hidden if h.name != hidden.name and h.nodes > 2]

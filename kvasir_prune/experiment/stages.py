@@ -106,11 +106,12 @@ def _keeper(run: Run, stage: str) -> PaceKeeper:
     """Return what times the scoring of every layer that has nodes to score."""
     weights, scorer = weights_of(run.chain), run.config.importance.scorer
     images = len(run.dataset.rows[run.config.importance.split])
-    work = {
-        hidden.name: images * work_of(run.chain, weights, hidden).evaluation(scorer)
+    known = {
+        hidden.name: (images * work.evaluation(scorer), images * work.prefix_pass)
         for hidden in run.chain.hidden
+        for work in [work_of(run.chain, weights, hidden)]
     }
-    return PaceKeeper(run.folder.pace, work, stage)
+    return PaceKeeper(run.folder.pace, known, stage)
 
 
 def prune_network(run: Run) -> None:
