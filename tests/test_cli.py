@@ -42,6 +42,7 @@ COMMANDS = {
     "importance": "writes importance.h5",
     "prune": "writes pruning.h5 and pruned.keras",
     "report": "Writes report/report.html, report.md and report.json",
+    "plan": "Say beforehand what a run will need",
     "status": "Say how far a run is",
     "config": "Check a configuration and print it resolved",
 }

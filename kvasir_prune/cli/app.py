@@ -6,13 +6,14 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from kvasir_prune import __version__
+from kvasir_prune.cli.plan import document_of, sentences_of, table_of
 from kvasir_prune.cli.progress import RichProgress
 from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.config import RunConfig, dump, identity, load_config
@@ -20,6 +21,9 @@ from kvasir_prune.errors import Interrupted
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.status import FINISHED, status_of
 from kvasir_prune.ledger.identity import check
+
+if TYPE_CHECKING:
+    from kvasir_prune.experiment.context import Run
 
 app = typer.Typer(
     name="kvasir-prune",
@@ -93,6 +97,42 @@ def report(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
     Writes report/report.html, report.md and report.json.
     """
     _run_until("report", config, run_dir, set_, renew_report=True)
+
+
+@app.command("plan")
+def show_plan(
+    config: Config,
+    run_dir: RunDir = None,
+    set_: Set = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say beforehand what a run will need: evaluations, memory and time for every layer.
+
+    Prepares the images, then times the scorer on this machine, on a few nodes and images of each
+    layer: half a minute, more for large networks. It trains and prunes nothing. The network is
+    model.keras if the run folder has one, otherwise the initial weights, whose speed
+    only resembles the trained one's. How often greedy pruning comes back to a node nobody knows
+    beforehand: expect the total within about a factor of 2, and plan again when importance.h5 is
+    there. Training is not planned.
+
+    The folder then belongs to this configuration; to compare others, give each a --run-dir.
+    """
+    parsed = load_config(config, set_ or ())
+    folder = _folder(parsed, run_dir)
+    progress = RichProgress(console)
+    folder.create()
+    with folder.owned(), interruptible():
+        under_way = _prepared(parsed, folder, progress)
+        _load_keras()
+        from kvasir_prune.experiment.plan import plan
+
+        found = plan(under_way)
+    if as_json:
+        print(json.dumps(document_of(found), indent=2))
+        return
+    Console().print(table_of(found))
+    for sentence in sentences_of(found):
+        print(sentence)
 
 
 @app.command()
@@ -169,20 +209,30 @@ def _run_until(
 
 
 def _work(stage: str, config: RunConfig, folder: RunFolder, progress: RichProgress) -> None:
-    from kvasir_prune.experiment.context import Run
-    from kvasir_prune.experiment.preparing import Stage, prepare_data
-
-    run_under_way = Run(config, folder, progress, _command())
-    prepare_data(run_under_way)
-    if stage == Stage.DATA:
+    run_under_way = _prepared(config, folder, progress)
+    if stage == "data":
         return
+    _load_keras()
+    from kvasir_prune.experiment.preparing import Stage
+    from kvasir_prune.experiment.stages import run_stages
+
+    run_stages(run_under_way, Stage(stage))
+
+
+def _prepared(config: RunConfig, folder: RunFolder, progress: RichProgress) -> Run:
+    from kvasir_prune.experiment.context import Run
+    from kvasir_prune.experiment.preparing import prepare_data
+
+    under_way = Run(config, folder, progress, _command())
+    prepare_data(under_way)
+    return under_way
+
+
+def _load_keras() -> None:
     console.print("Starting Keras ...", style="dim")
     from kvasir_prune import backend
 
     backend.load()
-    from kvasir_prune.experiment.stages import run_stages
-
-    run_stages(run_under_way, Stage(stage))
 
 
 def _reached(config: RunConfig, folder: RunFolder) -> str | None:

@@ -17,8 +17,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Task as RichTask
+from rich.text import Text
 
-from kvasir_prune.progress import Task
+from kvasir_prune.progress import Task, duration
 
 LINE_EVERY_S = 60.0
 """Off the terminal a job says how far it is in a line, at most this often."""
@@ -44,6 +46,37 @@ class _PlainTask:
         line = f"{self._description}: {self._done:.0f}{self._total}{shown}"
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
+    def foresee(self, done_s: float, left_s: float, **facts: object) -> None:
+        """Print how much is left, if the last line is old enough."""
+        if time.monotonic() - self._said < LINE_EVERY_S:
+            return
+        self._said = time.monotonic()
+        shown = "".join(f", {name} {value}" for name, value in facts.items())
+        share = done_s / (done_s + left_s) if left_s else 1.0
+        line = f"{self._description}: {share:.0%}, about {duration(left_s)} left{shown}"
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class _Amount(MofNCompleteColumn):
+    """Steps done of all; a percentage where the steps are predicted seconds."""
+
+    def render(self, task: RichTask) -> Text:
+        """Draw the column."""
+        if task.fields["left_s"] is None:
+            return super().render(task)
+        return Text(f"{task.percentage:.0f}%", style="progress.download")
+
+
+class _Left(TimeRemainingColumn):
+    """The time left as the job foresees it, or as its speed lets expect."""
+
+    def render(self, task: RichTask) -> Text:
+        """Draw the column."""
+        left_s = task.fields["left_s"]
+        if left_s is None:
+            return super().render(task)
+        return Text(duration(left_s), style="progress.remaining")
+
 
 class _RichTask:
     def __init__(self, bars: Progress, identifier: TaskID) -> None:
@@ -55,6 +88,14 @@ class _RichTask:
         shown = "  ".join(f"{name} {value}" for name, value in facts.items())
         extra = {"facts": shown} if facts else {}
         self._bars.update(self._identifier, advance=steps, **extra)  # type: ignore[arg-type]
+
+    def foresee(self, done_s: float, left_s: float, **facts: object) -> None:
+        """Move the bar, show the time left, and the facts beside it."""
+        shown = "  ".join(f"{name} {value}" for name, value in facts.items())
+        total = done_s + left_s
+        self._bars.update(
+            self._identifier, total=total, completed=done_s, left_s=left_s, facts=shown
+        )
 
 
 class RichProgress:
@@ -70,10 +111,10 @@ class RichProgress:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            _Amount(),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(),
+            _Left(),
             TextColumn("{task.fields[facts]}", style="dim"),
             console=console,
             transient=True,
@@ -89,7 +130,7 @@ class RichProgress:
         if self._open == 0:
             self._bars.start()
         self._open += 1
-        identifier = self._bars.add_task(description, total=total, facts="")
+        identifier = self._bars.add_task(description, total=total, facts="", left_s=None)
         try:
             yield _RichTask(self._bars, identifier)
         finally:

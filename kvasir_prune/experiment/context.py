@@ -153,14 +153,22 @@ class Run:
 
     def scorer_on(self, split: str) -> Scorer:
         """Return the configured scorer on any split."""
+        return self.scorer_of(self.chain, split)
+
+    def scorer_of(self, chain: Chain, split: str, images: int | None = None) -> Scorer:
+        """Return the configured scorer of any network; `images` takes so many of the split."""
         from kvasir_prune.importance.scorers import SCORERS
 
-        settings = self.config.importance
+        settings, rows = self.config.importance, self.dataset.rows[split]
+        labels = self.dataset.labels_of(split)
+        if images is not None:
+            some = slice(None, None, max(1, len(rows) // images))
+            rows, labels = rows[some][:images], labels[some][:images]
         return SCORERS[settings.scorer](
-            self.chain,
+            chain,
             self.dataset.images,
-            self.dataset.rows[split],
-            self.dataset.labels_of(split),
+            rows,
+            labels,
             batch_size=settings.batch_size,
             memory_budget_gib=settings.memory_budget_gib,
         )

@@ -85,6 +85,11 @@ class RunFolder:
         return self.path / "pruning.h5"
 
     @property
+    def pace(self) -> Path:
+        """How fast nodes are scored, for the time left (JSON); no result depends on it."""
+        return self.path / "pace.json"
+
+    @property
     def pruned(self) -> Path:
         """The network without the removed nodes."""
         return self.path / "pruned.keras"

@@ -8,14 +8,17 @@ from typing import Any
 
 from kvasir_prune.experiment import evaluating, reporting
 from kvasir_prune.experiment.context import Run
+from kvasir_prune.experiment.forecast import fates, of_importance, of_pruning
+from kvasir_prune.experiment.pace import IMPORTANCE, PRUNING, PaceKeeper
 from kvasir_prune.experiment.preparing import Stage
 from kvasir_prune.experiment.strategies import check_nodes, strategy_of
 from kvasir_prune.experiment.tensorboard import EventLog
+from kvasir_prune.importance.cost_model import work_of
 from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, State
 from kvasir_prune.ledger.identity import check
-from kvasir_prune.models import Chain, cut, read_chain
+from kvasir_prune.models import Chain, cut, read_chain, weights_of
 from kvasir_prune.pruning import prune
 from kvasir_prune.publish import publish_text, publishing
 from kvasir_prune.training.fit import train
@@ -88,12 +91,27 @@ def measure_importance(run: Run) -> None:
             high=settings.high,
             identity=run.origin,
         )
-    nodes = sum(layer.nodes for layer in store.layers)
-    with run.progress.task("Node importance", nodes) as task:
-        task.advance(len(store.measured))
+    with run.progress.task("Node importance", None) as task, _keeper(run, IMPORTANCE) as keeper:
         steps = measure(run.scorer, store, commit_every_s=run.config.pruning.commit_every_s)
         for fresh in steps:
-            task.advance(len(fresh), layer=store.layers[fresh[-1].layer].name)
+            layer = store.layers[fresh[-1].layer].name
+            keeper.took(layer, len(fresh))
+            if forecast := of_importance(keeper.pace, store):
+                task.foresee(
+                    forecast.done_s, forecast.left_s, layer=layer, nodes=len(store.measured)
+                )
+
+
+def _keeper(run: Run, stage: str) -> PaceKeeper:
+    """Return what times the scoring of every layer that has nodes to score."""
+    weights, scorer = weights_of(run.chain), run.config.importance.scorer
+    images = len(run.dataset.rows[run.config.importance.split])
+    known = {
+        hidden.name: (images * work.evaluation(scorer), images * work.prefix_pass)
+        for hidden in run.chain.hidden
+        for work in [work_of(run.chain, weights, hidden)]
+    }
+    return PaceKeeper(run.folder.pace, known, stage)
 
 
 def prune_network(run: Run) -> None:
@@ -124,27 +142,24 @@ def _check_origin(run: Run, identity: Mapping[str, str], path: Path) -> None:
 
 
 def _drive(run: Run, ledger: HDF5Ledger) -> None:
-    settings = run.config.pruning
-    nodes = sum(layer.nodes for layer in ledger.layers)
-    with run.progress.task("Pruning", nodes) as task:
-        done = 0
-        strategy = strategy_of(run.config, ledger.layers, ImportanceStore(run.folder.importance))
-        steps = prune(strategy, run.scorer, ledger, commit_every_s=settings.commit_every_s)
-        for state in steps:
-            now = _settled(state)
-            layer = "" if state.finished else state.layers[state.layer].name
-            node = max(state.looked_at, default=0)
-            facts = {"layer": layer, "node": node, "removed": state.removals}
-            task.advance(now - done, **facts, loss=f"{state.current.loss:.5f}")
-            done = now
+    store, every = ImportanceStore(run.folder.importance), run.config.pruning.commit_every_s
+    expected = fates(run.config, ledger.layers, store)
+    strategy = strategy_of(run.config, ledger.layers, store)
+    with run.progress.task("Pruning", None) as task, _keeper(run, PRUNING) as keeper:
+        before = ledger.state
+        for state in prune(strategy, run.scorer, ledger, commit_every_s=every):
+            scored = state.evaluations - before.evaluations
+            keeper.took(state.layers[before.layer].name, scored)
+            if forecast := of_pruning(keeper.pace, run.config, expected, state):
+                task.foresee(forecast.done_s, forecast.left_s, **_facts(state))
+            before = state
 
 
-def _settled(state: State) -> int:
-    """Count nodes that are not looked at again: of finished layers, removed or ignored ones."""
-    whole = sum(layer.nodes for layer in state.layers[: state.layer])
-    if state.finished:
-        return whole
-    return whole + len(state.removed[state.layer]) + len(state.ignored)
+def _facts(state: State) -> dict[str, object]:
+    """Return what is shown beside the bar."""
+    layer = "" if state.finished else state.layers[state.layer].name
+    node, loss = max(state.looked_at, default=0), f"{state.current.loss:.5f}"
+    return {"layer": layer, "node": node, "removed": state.removals, "loss": loss}
 
 
 def _layers(chain: Chain, names: list[str] | None) -> tuple[LayerSize, ...]:

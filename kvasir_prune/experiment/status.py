@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from kvasir_prune.errors import RunFolderError
+from kvasir_prune.config import load_config
+from kvasir_prune.errors import KvasirPruneError, RunFolderError
 from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.experiment.forecast import fates, of_importance, of_pruning
+from kvasir_prune.experiment.pace import read_pace
 from kvasir_prune.importance.store import ImportanceStore
-from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.ledger import HDF5Ledger, State
+from kvasir_prune.progress import duration
 from kvasir_prune.training.history import read_csv
 
 FINISHED = "finished"
@@ -83,7 +87,11 @@ def _importance(folder: RunFolder) -> dict[str, str]:
         return {}
     store = ImportanceStore(folder.importance)
     nodes = sum(layer.nodes for layer in store.layers)
-    return {"importance": f"{len(store.measured)} of {nodes} nodes measured"}
+    facts = {"importance": f"{len(store.measured)} of {nodes} nodes measured"}
+    pace = None if store.complete else read_pace(folder.pace)
+    if pace and (forecast := of_importance(pace, store)):
+        facts["time left"] = f"about {duration(forecast.left_s)} for the importance"
+    return facts
 
 
 def _pruning(folder: RunFolder) -> dict[str, str]:
@@ -101,4 +109,19 @@ def _pruning(folder: RunFolder) -> dict[str, str]:
         layer = state.layers[state.layer]
         gone, ignored = len(state.removed[state.layer]), len(state.ignored)
         facts["layer"] = f"{layer.name}: {layer.nodes} nodes, {gone} removed, {ignored} ignored"
+        facts |= _pruning_left(folder, state)
     return facts
+
+
+def _pruning_left(folder: RunFolder, state: State) -> dict[str, str]:
+    """Return the time left of the pruning, if it can be told."""
+    pace = read_pace(folder.pace)
+    if pace is None:
+        return {}
+    try:
+        config = load_config(folder.config)
+        store = ImportanceStore(folder.importance) if folder.importance.exists() else None
+    except KvasirPruneError:
+        return {}
+    forecast = of_pruning(pace, config, fates(config, state.layers, store), state)
+    return {"time left": f"about {duration(forecast.left_s)} for the pruning"} if forecast else {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras import ops
 
+from kvasir_prune.importance.cost_model import work_of
 from kvasir_prune.importance.layer_cache import LayerCache
 from kvasir_prune.importance.prefix import LayerOutputs, Prefix, ScoringSet
 from kvasir_prune.importance.program import LayerProgram
@@ -14,7 +15,6 @@ from kvasir_prune.importance.sizes import Sizes
 from kvasir_prune.importance.work import Work
 from kvasir_prune.models.chain import Chain
 from kvasir_prune.models.forward import Weights
-from kvasir_prune.models.work import multiply_adds_of
 
 
 class PreparedLayer:
@@ -58,10 +58,9 @@ class PreparedLayer:
         reader = self.hidden.consumer
         self._weights = _loaded(weights[:reader]) if outputs is None else ()
         self.suffix = _loaded(weights[reader:])
-        self._reading_work = multiply_adds_of(chain, weights, reader, reader + 1)
-        behind = multiply_adds_of(chain, weights, reader + 1, len(chain.layers))
-        self._prefix_work = multiply_adds_of(chain, weights, 0, reader)
-        self.pair_work = self._reading_work // self.hidden.nodes + behind
+        cost = work_of(chain, weights, self.hidden)
+        self._prefix_work, self._reading_work = cost.before, cost.reading
+        self.pair_work = cost.pair
         self.beside: dict[str, LayerOutputs] = {}
         self._kept: LayerCache | None = None
 

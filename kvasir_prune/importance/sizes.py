@@ -67,9 +67,7 @@ def sizes_for(
     values = [values_of(chain, place) for place in range(len(chain.layers))]
     before, after = values[: hidden.consumer], values[hidden.consumer :]
     itemsize = np.dtype(chain.dtype).itemsize
-    # Kept are h, z, and z once more while it is patched; h and z pass through the host once.
-    one = itemsize * (2 * before[-1] + 3 * after[0])
-    stretch = int(np.clip(budget_bytes // one, 1, images))
+    stretch = int(np.clip(budget_bytes // kept_bytes(chain, hidden), 1, images))
     prefix_batch = int(np.clip(PREFIX_STEP_BYTES // (itemsize * max(before)), 1, batch_size))
     rows = _power_of_two(STEP_BYTES // (itemsize * max(after)))
     if isinstance(chain.layers[hidden.consumer], keras.layers.Dense):
@@ -93,6 +91,13 @@ def worth_keeping(
             break
         chosen.append(layer)
     return tuple(reversed(chosen))
+
+
+def kept_bytes(chain: Chain, hidden: Hidden) -> int:
+    """Return the bytes that are kept of a layer for one image, at the peak."""
+    h, z = values_of(chain, hidden.consumer - 1), values_of(chain, hidden.consumer)
+    # Kept are h, z, and z once more while it is patched; h and z pass through the host once.
+    return np.dtype(chain.dtype).itemsize * (2 * h + 3 * z)
 
 
 def _power_of_two(limit: int) -> int:

@@ -1,0 +1,234 @@
+"""The plan against hand counts and simulations, and the time left of an interrupted run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from kvasir_prune.config.method import PruningConfig
+from kvasir_prune.experiment.pace import IMPORTANCE, PRUNING, Pace, read_pace
+from kvasir_prune.importance.cost_model import footprint_of, work_of
+from kvasir_prune.ledger import HDF5Ledger, MemoryLedger, State
+from kvasir_prune.models import read_chain, weights_of
+from kvasir_prune.progress import duration
+from kvasir_prune.pruning import Exhaustive, Greedy, Strategy, prune
+from kvasir_prune.pruning.expectation import Fate, evaluations, evaluations_left, fate_of
+from kvasir_prune.types import LayerFinished, LayerSize, LossAccuracy
+from tests.cli_runs import AFTER_LEDGER, Forbidden, Server, call, contents, copy_of, finished_run
+from tests.toy import ToyScorer
+
+LOW, IGNORE_BELOW = -1e-5, -1e-3
+GREEDY = PruningConfig(strategy="greedy", ignore_below=IGNORE_BELOW)
+EXHAUSTIVE = PruningConfig(strategy="exhaustive")
+# Greedy's three kinds of nodes (nats): removed, looked at again and again, ignored.
+GOES, STAYS, IGNORED = 1e-4, -1e-4, -1e-2
+
+
+def states(strategy: Strategy, importances: list[float]) -> list[State]:
+    """Prune a layer whose nodes contribute the same whatever else is removed."""
+
+    def loss_of(removed: frozenset[tuple[str, int]]) -> float:
+        return 1.0 - sum(importances[node] for _, node in removed)
+
+    ledger = MemoryLedger((LayerSize("a", len(importances)),), LossAccuracy(1.0, 0.5))
+    first = ledger.state
+    return [first, *prune(strategy, ToyScorer(loss_of), ledger, commit_every_s=0.0)]
+
+
+def mixed(seed: int, goes: int, stays: int, ignored: int) -> list[float]:
+    kinds = [GOES] * goes + [STAYS] * stays + [IGNORED] * ignored
+    return [float(value) for value in np.random.default_rng(seed).permutation(kinds)]
+
+
+@pytest.mark.parametrize(("goes", "stays", "ignored"), [(10, 6, 14), (20, 0, 5), (5, 20, 5)])
+def test_greedy_needs_what_is_expected_on_the_average(goes: int, stays: int, ignored: int) -> None:
+    greedy = Greedy(LOW, IGNORE_BELOW)
+    needed = [
+        states(greedy, mixed(seed, goes, stays, ignored))[-1].evaluations for seed in range(60)
+    ]
+    fate = Fate(goes + stays + ignored, goes, stays)
+    assert evaluations(GREEDY, fate) == pytest.approx(np.mean(needed), rel=0.08)
+
+
+@pytest.mark.parametrize(("goes", "stays"), [(0, 7), (4, 9), (12, 3)])
+def test_exhaustive_needs_exactly_what_is_expected(goes: int, stays: int) -> None:
+    found = states(Exhaustive(LOW), mixed(1, goes, stays, 0))
+    fate = Fate(goes + stays, goes, stays)
+    total = found[-1].evaluations
+    assert evaluations(EXHAUSTIVE, fate) == total
+    for state in found[:-1]:
+        left = evaluations_left(EXHAUSTIVE, fate, state)
+        assert left == pytest.approx(total - state.evaluations)
+
+
+def test_what_is_left_of_a_greedy_layer_shrinks_to_what_is_really_left() -> None:
+    """Averaged over many layers, the forecast made in the middle is right in the middle too."""
+    fate, errors = Fate(40, 12, 10), {0.25: [], 0.5: [], 0.75: []}
+    for seed in range(60):
+        found = states(Greedy(LOW, IGNORE_BELOW), mixed(seed, 12, 10, 18))
+        total = found[-1].evaluations
+        for share, seen in errors.items():
+            state = found[int(share * (len(found) - 2))]
+            left = evaluations_left(GREEDY, fate, state)
+            seen.append((left, total - state.evaluations))
+        last = found[-2]
+        assert evaluations_left(GREEDY, fate, last) == pytest.approx(0.0, abs=1e-9)
+    for seen in errors.values():
+        forecast, real = np.mean(seen, axis=0)
+        assert forecast == pytest.approx(real, rel=0.25)
+
+
+def test_a_wrong_expectation_mends_itself_as_the_layer_goes() -> None:
+    importances = mixed(3, 2, 30, 8)
+    found = states(Greedy(LOW, IGNORE_BELOW), importances)
+    wrong = Fate(40, 39, 0)
+    state = found[-3]
+    assert evaluations_left(GREEDY, wrong, state) <= 6
+
+
+def test_measured_importances_decide_the_fate() -> None:
+    layers = (LayerSize("a", 10),)
+    importances = [GOES] * 5 + [STAYS] * 3 + [IGNORED] * 2
+    fate = fate_of(GREEDY, LOW, layers, 0, importances)
+    assert (fate.removed, fate.rescanned) == (3.0, 3.0)
+    exact = fate_of(PruningConfig(strategy="pre_calculated"), LOW, layers, 0, importances)
+    assert evaluations(PruningConfig(strategy="pre_calculated"), exact) == 5
+
+
+def test_random_strategies_need_what_they_are_told() -> None:
+    layers = (LayerSize("a", 30), LayerSize("b", 10))
+    random = PruningConfig(strategy="random", nodes=8)
+    assert [evaluations(random, fate_of(random, LOW, layers, n)) for n in (0, 1)] == [6, 2]
+    trying = PruningConfig(strategy="random_while_improving", nodes_at_a_time=1, tries=5)
+    assert evaluations(trying, fate_of(trying, LOW, layers, 0)) == 5
+
+
+def test_work_and_memory_against_counts_by_hand() -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 1), dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 3, activation="relu", name="conv"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, activation="relu", name="dense"),
+            keras.layers.Dense(3, name="predictions"),
+        ]
+    )
+    chain = read_chain(model)
+    conv, dense = chain.hidden
+    of_conv, of_dense = (work_of(chain, weights_of(chain), hidden) for hidden in (conv, dense))
+    # conv: 4 x 4 positions x 9 weights x 4 filters; dense reads 2 x 2 x 4 values; 8 x 3 logits.
+    assert (of_conv.before, of_conv.reading, of_conv.behind) == (576, 128, 24)
+    assert (of_conv.prefix_pass, of_conv.pair, of_conv.suffix) == (704, 32 + 24, 152)
+    assert (of_dense.prefix_pass, of_dense.pair) == (576 + 128 + 24, 3)
+    # h twice and z three times, in float32, for each of 100 images.
+    kept = footprint_of(chain, conv, 100, scorer="exact", batch_size=10, budget_bytes=2**30)
+    assert (kept.kept, kept.streamed) == (100 * 4 * (2 * 16 + 3 * 8), False)
+    tight = footprint_of(chain, conv, 100, scorer="exact", batch_size=10, budget_bytes=7000)
+    assert (tight.kept, tight.streamed) == (31 * 224, True)
+    literal = footprint_of(chain, conv, 100, scorer="reference", batch_size=10, budget_bytes=2**30)
+    assert (literal.kept, literal.block_width) == (100 * 4 * 16, 1)
+
+
+def test_pace_goes_from_work_to_what_a_layer_really_takes() -> None:
+    pace = Pace({"a": (10**10, 0), "b": (3 * 10**10, 10**10)})
+    assert pace.seconds(PRUNING, "b") == pytest.approx(3.0)
+    pace.took(IMPORTANCE, "a", 10**6, 2.0 * 10**6)
+    assert pace.seconds(IMPORTANCE, "a") == pytest.approx(2.0, rel=1e-3)
+    assert pace.seconds(PRUNING, "b") == pytest.approx(6.0)
+    assert pace.start(PRUNING, "b") == pytest.approx(2.0)
+    pace.took(PRUNING, "b", 10**6, 0.5 * 10**6)
+    assert pace.seconds(PRUNING, "b") == pytest.approx(0.5, rel=1e-3)
+    assert pace.start(PRUNING, "b") == 0.0
+
+
+def test_what_is_run_once_does_not_make_a_layer_look_slow() -> None:
+    """A layer with hardly any work behind a long prefix says little of its evaluations."""
+    pace = Pace({"last": (10**4, 10**10), "first": (10**9, 0)})
+    pace.took(IMPORTANCE, "last", 64, 1.0)
+    assert pace.seconds(PRUNING, "first") == pytest.approx(0.1, rel=1e-3)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": 2}', '{"schema_version": 1}'])
+def test_a_damaged_pace_is_no_pace(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pace.json").write_text(text)
+    assert read_pace(tmp_path / "pace.json") is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (75, "75 s"),
+        (600, "10 min"),
+        (3600 + 59 * 60 + 29, "1 h 59 min"),
+        (3 * 86400 + 7200, "3 d 2 h"),
+    ],
+)
+def test_lengths_of_time_in_words(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory)
+
+
+@pytest.mark.slow
+def test_plan_names_every_layer_and_makes_no_model(tmp_path: Path) -> None:
+    settings = "data: {source: digits, limit_per_class: 20}\nmodel: {name: mlp}\nname: planned\n"
+    (tmp_path / "config.yaml").write_text(settings)
+    with Server() as server:
+        shown = server.call("plan", "config.yaml", "--run-dir", "run", cwd=tmp_path).succeeded()
+        for name in ("dense1", "dense2", "dense3", "initial weights", "factor of 2"):
+            assert name in shown.out
+        made = {path.name for path in (tmp_path / "run").iterdir()} - {".lock"}
+        assert made == {"run.json", "config.yaml", "split.csv", "data.json", "cache"}
+        arguments = ("plan", "config.yaml", "--run-dir", "run", "--json")
+        document = json.loads(server.call(*arguments, cwd=tmp_path).succeeded().out)
+        wrong = server.call(*arguments, "--set", "pruning.layers=[dense9]", cwd=tmp_path)
+    assert [layer["layer"] for layer in document["layers"]] == ["dense3", "dense2", "dense1"]
+    assert [layer["importance_evaluations"] for layer in document["layers"]] == [32, 64, 128]
+    assert all(layer["pruning_s"] > 0 for layer in document["layers"])
+    wrong.refused("pruning.layers")
+
+
+@pytest.mark.slow
+def test_plan_of_a_finished_run_rests_on_its_importances(finished: Path, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path)
+    before = contents(run)
+    shown = call("plan", "config.yaml", "--run-dir", "run", "--json", cwd=tmp_path).succeeded()
+    document = json.loads(shown.out)
+    assert (document["trained"], document["importances_measured"]) == (True, True)
+    changed = {name for name, content in contents(run).items() if before.get(name) != content}
+    assert changed <= {"config.yaml", ".lock"}
+
+
+@pytest.mark.slow
+def test_status_tells_the_time_left_of_a_run_that_stopped(finished: Path, tmp_path: Path) -> None:
+    """Its ledger holds half of the events, as if it had been killed in the middle."""
+    run = copy_of(finished, tmp_path, *AFTER_LEDGER)
+    _forget_the_end(run / "pruning.h5")
+    quiet = Forbidden(tmp_path / "forbidden", "tensorflow", "keras")
+    facts = json.loads(quiet.call("status", "run", "--json", cwd=tmp_path).succeeded().out)
+    assert facts["stage"] == "prune"
+    assert facts["time left"].endswith("for the pruning")
+    (run / "pace.json").unlink()
+    facts = json.loads(quiet.call("status", "run", "--json", cwd=tmp_path).succeeded().out)
+    assert "time left" not in facts
+
+
+def _forget_the_end(path: Path) -> None:
+    """Write the ledger as it was after half of its events."""
+    whole = HDF5Ledger(path)
+    half = [entry for entry in whole.entries if not isinstance(entry, LayerFinished)]
+    path.unlink()
+    ledger = HDF5Ledger(path, layers=whole.layers, baseline=whole.baseline, identity=whole.identity)
+    ledger.record(half[: len(half) // 2])
+    ledger.commit()
