@@ -14,7 +14,9 @@ from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.work import values_of
 
 STEP_BYTES = 2**23
-"""The largest activation of a step, about: it should stay in a processor's cache."""
+"""The largest activation of a step before a Conv2D reader, about."""
+PACKED_STEP_BYTES = 2**22
+"""The same before a Dense reader: it should stay in a processor's cache."""
 PREFIX_STEP_BYTES = 2**27
 """The largest activation of a step of the prefix, about."""
 SEGMENT = 128
@@ -69,11 +71,12 @@ def sizes_for(
     itemsize = np.dtype(chain.dtype).itemsize
     stretch = int(np.clip(budget_bytes // kept_bytes(chain, hidden), 1, images))
     prefix_batch = int(np.clip(PREFIX_STEP_BYTES // (itemsize * max(before)), 1, batch_size))
-    rows = _power_of_two(STEP_BYTES // (itemsize * max(after)))
     if isinstance(chain.layers[hidden.consumer], keras.layers.Dense):
+        rows = _power_of_two(PACKED_STEP_BYTES // (itemsize * max(after)))
         segments = max(1, min(rows // SEGMENT, 2 * -(-images // SEGMENT)))
         step, width = StepShape(segments, SEGMENT), PAIRS_PER_BLOCK // images
     else:
+        rows = _power_of_two(STEP_BYTES // (itemsize * max(after)))
         step, width = StepShape(1, max(16, min(rows, _power_of_two(images // 4), 1024))), 1
     width = STREAMED_BLOCK if stretch < images else int(np.clip(width, 1, 256))
     return Sizes(step, prefix_batch, stretch, width)

@@ -50,12 +50,14 @@ class Section:
     def __init__(self, chain: Chain, start: int = 0, stop: int | None = None) -> None:
         self._span = slice(start, len(chain.layers) if stop is None else stop)
 
-        def step(weights: Any, values: Any, gate: Any) -> Any:
-            gated = values if gate is None else values * gate
+        def step(weights: Any, values: Any) -> Any:
             whole = (*((),) * self._span.start, *weights)
-            return run(chain, whole, gated, self._span.start, self._span.stop)
+            return run(chain, whole, values, self._span.start, self._span.stop)
 
-        self._step = backend.compiled(step)
+        def gated(weights: Any, values: Any, gate: Any) -> Any:
+            return step(weights, values * gate)
+
+        self._step, self._gated = backend.compiled(step), backend.compiled(gated)
 
     def load(self, weights: Weights) -> Any:
         """Bring the section's weights to the device once, for many calls of `apply`."""
@@ -78,4 +80,7 @@ class Section:
             The section's output without the padding, float32.
         """
         for values, real in steps:
-            yield np.asarray(self._step(loaded, values, gate))[:real]
+            if gate is None:
+                yield np.asarray(self._step(loaded, values))[:real]
+            else:
+                yield np.asarray(self._gated(loaded, values, gate))[:real]
