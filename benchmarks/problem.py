@@ -66,7 +66,7 @@ class Problem:
 
 def to_prune(chain: Chain, names: Collection[str] | None) -> tuple[LayerSize, ...]:
     """Return the named prunable layers (None: all), last one first."""
-    return tuple(h.size for h in reversed(chain.hidden) if names is None or h.name in names)
+    return tuple(hidden.size for hidden in reversed(chain.named(names)))
 
 
 def problem_of(

@@ -5,9 +5,6 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any
 
 from benchmarks.limit import matrix_multiply_rate, multiply_adds_of, share_of_limit
 from benchmarks.problem import Problem
@@ -17,21 +14,14 @@ from benchmarks.suites import Suite
 from benchmarks.trace import Job, job
 from kvasir_prune import backend
 from kvasir_prune.importance.scorer import Scorer
+from kvasir_prune.importance.scorers import SCORERS
 from kvasir_prune.progress import Progress
-
-SCORERS = {
-    "exact": ("kvasir_prune.importance.exact", "ExactScorer"),
-    "reference": ("kvasir_prune.importance.reference", "ReferenceScorer"),
-}
-"""What can be put beside the literal way: module and class."""
 
 
 def scorer_of(problem: Problem, name: str) -> Scorer:
     """Make one of `SCORERS` for a problem, with the batch size and budget of its configuration."""
-    module, kind = SCORERS[name]
-    make: Callable[..., Any] = getattr(import_module(module), kind)
     settings = problem.config.importance
-    scorer: Scorer = make(
+    return SCORERS[name](
         problem.chain,
         problem.images,
         problem.rows,
@@ -39,7 +29,6 @@ def scorer_of(problem: Problem, name: str) -> Scorer:
         batch_size=settings.batch_size,
         memory_budget_gib=settings.memory_budget_gib,
     )
-    return scorer
 
 
 def peak_memory_gib() -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.ledger import MemoryLedger, State
@@ -55,9 +54,6 @@ class Recorder:
         self._scans = isinstance(strategy, Exhaustive)
         self.evaluations: list[Evaluation] = []
         self.decisions: list[Decision] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._strategy, name)
 
     def next(self, state: State) -> tuple[int, ...] | Together:
         """Ask the strategy."""

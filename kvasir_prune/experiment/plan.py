@@ -101,18 +101,15 @@ def plan(run: Run) -> Plan:
     trained = run.folder.model.exists()
     chain = run.chain if trained else read_chain(run.new_model())
     store = ImportanceStore(run.folder.importance) if run.folder.importance.exists() else None
-    measured, pruned = (
-        {chain.find(name).name for name in names} if names is not None else None
-        for names in (run.config.importance.layers, run.config.pruning.layers)
-    )
-    job = [h for h in reversed(chain.hidden) if pruned is None or h.name in pruned]
+    measured = chain.named(run.config.importance.layers)
+    job = chain.named(run.config.pruning.layers)[::-1]
     expected = dict(
         zip((h.name for h in job), fates(run.config, [h.size for h in job], store), strict=True)
     )
     planner = _Planner(run, chain, expected)
     speeds = planner.speeds()
     layers = tuple(
-        planner.layer(hidden, speeds[hidden.name], measured is None or hidden.name in measured)
+        planner.layer(hidden, speeds[hidden.name], hidden in measured)
         for hidden in reversed(chain.hidden)
     )
     known = store is not None and store.complete

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, State
 from kvasir_prune.ledger.identity import check
-from kvasir_prune.models import Chain, cut, read_chain, weights_of
+from kvasir_prune.models import Hidden, cut, read_chain, weights_of
 from kvasir_prune.pruning import prune
 from kvasir_prune.publish import publish_text, publishing
 from kvasir_prune.training.fit import train
@@ -70,8 +70,8 @@ def train_network(run: Run) -> None:
 def _check_layers(run: Run, model: Any) -> None:
     """Refuse what the network does not have before the training, not hours later."""
     chain = read_chain(model)
-    _layers(chain, run.config.importance.layers)
-    check_nodes(run.config, _layers(chain, run.config.pruning.layers))
+    chain.named(run.config.importance.layers)
+    check_nodes(run.config, _sizes(chain.named(run.config.pruning.layers)))
 
 
 def measure_importance(run: Run) -> None:
@@ -85,7 +85,7 @@ def measure_importance(run: Run) -> None:
     else:
         store = ImportanceStore(
             folder.importance,
-            layers=_layers(run.chain, settings.layers),
+            layers=_sizes(run.chain.named(settings.layers)),
             baseline=run.scorer.evaluate({}),
             low=settings.low,
             high=settings.high,
@@ -129,7 +129,7 @@ def _open_ledger(run: Run) -> HDF5Ledger:
         ledger = HDF5Ledger(path)
         _check_origin(run, ledger.identity, path)
         return ledger
-    layers = tuple(reversed(_layers(run.chain, run.config.pruning.layers)))
+    layers = _sizes(run.chain.named(run.config.pruning.layers)[::-1])
     baseline = run.scorer.evaluate({})
     ledger = HDF5Ledger(path, layers=layers, baseline=baseline, identity=run.origin)
     ledger.commit()
@@ -162,14 +162,8 @@ def _facts(state: State) -> dict[str, object]:
     return {"layer": layer, "node": node, "removed": state.removals, "loss": loss}
 
 
-def _layers(chain: Chain, names: list[str] | None) -> tuple[LayerSize, ...]:
-    """Return the named layers, or all hidden ones, first to last.
-
-    Raises:
-        ModelError: the network has no such layer.
-    """
-    wanted = None if names is None else {chain.find(name).name for name in names}
-    return tuple(h.size for h in chain.hidden if wanted is None or h.name in wanted)
+def _sizes(layers: Sequence[Hidden]) -> tuple[LayerSize, ...]:
+    return tuple(layer.size for layer in layers)
 
 
 def _publish_model(model: Any, path: Any) -> None:

@@ -42,7 +42,6 @@ class StretchEvaluation:
     Args:
         prepared: the layer.
         cache: of the stretch, where the removed nodes are removed.
-        labels: (n,) int32 of the stretch, on the device.
         stretch: place of its images in the scoring set.
         work: is counted up.
     """
@@ -51,13 +50,11 @@ class StretchEvaluation:
         self,
         prepared: PreparedLayer,
         cache: LayerCache,
-        labels: Any,
         stretch: slice,
         work: Work,
     ) -> None:
         self._prepared = prepared
         self._cache = cache
-        self._labels = labels
         self._stretch = stretch
         self._work = work
 
@@ -136,7 +133,7 @@ class StretchEvaluation:
         factor = np.asarray(scale, program.dtype)
         kept = (cache.outputs, cache.z)
         for step in packed(rows_of, program.shape):
-            losses, correct = program.score(kept, self._prepared.suffix, self._labels, step, factor)
+            losses, correct = program.score(kept, self._prepared.suffix, cache.labels, step, factor)
             yield np.asarray(losses), np.asarray(correct)
 
     def _count(self, images: int) -> None:

@@ -104,9 +104,9 @@ class ExactScorer:
         base = known or ImageLosses.empty(len(self._set), self._chain.dtype)
         candidates = [Candidate(node, base.copy()) for node in nodes]
         limit = math.inf if give_up_above is None else give_up_above + CERTAINLY
-        for stretch, cache, labels in prepared.stretches():
+        for stretch, cache in prepared.stretches():
             cache.move_to(gone)
-            evaluation = StretchEvaluation(prepared, cache, labels, stretch, self.work)
+            evaluation = StretchEvaluation(prepared, cache, stretch, self.work)
             if known is None:
                 evaluation.fill(base, candidates)
             evaluation.evaluate(candidates, limit * len(self._set))

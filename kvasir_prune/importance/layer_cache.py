@@ -28,15 +28,23 @@ class LayerCache:
         outputs: (nodes, n, ...) on the device.
         active: (nodes, n), where a node's output is not all zero.
         reader: the reader's arrays, on the device.
+        labels: (n,) int32.
     """
 
     def __init__(
-        self, program: LayerProgram, outputs: Any, active: NDArray[np.bool_], reader: Any
+        self,
+        program: LayerProgram,
+        outputs: Any,
+        active: NDArray[np.bool_],
+        reader: Any,
+        *,
+        labels: NDArray[np.int32],
     ) -> None:
         self._program = program
         self._reader = reader
         self.outputs = outputs
         self.active = active
+        self.labels = ops.convert_to_tensor(labels)
         self.images = int(outputs.shape[1])
         self.z: Any = None
         self._removed: tuple[int, ...] | None = None

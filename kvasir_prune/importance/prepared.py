@@ -64,11 +64,11 @@ class PreparedLayer:
         self.beside: dict[str, LayerOutputs] = {}
         self._kept: LayerCache | None = None
 
-    def stretches(self) -> Iterator[tuple[slice, LayerCache, Any]]:
+    def stretches(self) -> Iterator[tuple[slice, LayerCache]]:
         """Give what is kept, or compute it stretch by stretch.
 
         Yields:
-            The stretch of the scoring set, its cache, and its labels on the device.
+            The stretch of the scoring set and its cache.
         """
         size = self._sizes.stretch
         for start in range(0, len(self._set), size):
@@ -76,13 +76,14 @@ class PreparedLayer:
             cache = self._kept or self._computed(stretch)
             if size == len(self._set):
                 self._kept, self._outputs = cache, None
-            yield stretch, cache, ops.convert_to_tensor(self._set.labels[stretch])
+            yield stretch, cache
 
     def _computed(self, stretch: slice) -> LayerCache:
         own = self._outputs.of(stretch) if self._outputs else self._run_prefix(stretch)
         self._work.multiply_adds += own.active.shape[1] * self._reading_work
         values = ops.convert_to_tensor(own.values)
-        return LayerCache(self.program, values, own.active, self.suffix[0])
+        labels = self._set.labels[stretch]
+        return LayerCache(self.program, values, own.active, self.suffix[0], labels=labels)
 
     def _run_prefix(self, stretch: slice) -> LayerOutputs:
         self._work.multiply_adds += (stretch.stop - stretch.start) * self._prefix_work

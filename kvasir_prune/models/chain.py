@@ -6,6 +6,7 @@ without either being rewritten.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -79,6 +80,15 @@ class Chain:
     def dtype(self) -> str:
         """The type it computes in: float32, or float64 for a model built so."""
         return str(self.layers[0].compute_dtype)
+
+    def named(self, names: Collection[str] | None) -> tuple[Hidden, ...]:
+        """Return the prunable layers of these names, first to last; None: all of them.
+
+        Raises:
+            ModelError: there is no layer of some name.
+        """
+        wanted = None if names is None else {self.find(name).name for name in names}
+        return tuple(h for h in self.hidden if wanted is None or h.name in wanted)
 
     def find(self, name: str) -> Hidden:
         """Return the prunable layer of that name.
