@@ -106,16 +106,18 @@ def show_plan(
     set_: Set = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say beforehand what a run will need: evaluations, memory and time for every layer.
+    """Say beforehand what a run will need: evaluations, memory and time.
 
-    Prepares the images, then times the scorer on this machine, on a few nodes and images of each
-    layer: half a minute, more for large networks. It trains and prunes nothing. The network is
-    model.keras if the run folder has one, otherwise the initial weights, whose speed
-    only resembles the trained one's. How often greedy pruning comes back to a node nobody knows
-    beforehand: expect the total within about a factor of 2, and plan again when importance.h5 is
-    there. Training is not planned.
+    Prepares the images, then times the scorer on this machine, on a few nodes
+    and images of each layer: half a minute, more for large networks. It
+    trains and prunes nothing. The network is model.keras if the run folder
+    has one, otherwise the initial weights, whose speed only resembles the
+    trained one's. How often greedy pruning comes back to a node nobody knows
+    beforehand: expect the total within about a factor of 2, and plan again
+    when importance.h5 is there. Training is not planned.
 
-    The folder then belongs to this configuration; to compare others, give each a --run-dir.
+    The folder then belongs to this configuration; to compare others, give
+    each a --run-dir.
     """
     parsed = load_config(config, set_ or ())
     folder = _folder(parsed, run_dir)
