@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -12,9 +14,11 @@ from benchmarks.compare import Difference, Judge, Rule, explain, first_differenc
 from benchmarks.dense import features_of
 from benchmarks.literal import Literal, Truth
 from benchmarks.problem import Problem
+from benchmarks.remembered import Remembered
 from benchmarks.sample import delicate, distance, even
 from benchmarks.suites import Suite
 from benchmarks.trace import Decision, Job, job
+from kvasir_prune.models import digest_of, weights_of
 from kvasir_prune.progress import Progress
 
 FULL_UP_TO_S = 600.0
@@ -84,9 +88,26 @@ def reference_of(
     sides.timed.warm_up()
     one = _seconds_of(sides.timed, exact, [len(exact.trace.evaluations) // 2])
     progress.note(f"A literal evaluation takes {one:.3g} s; {exact.evaluations} were used")
-    if full or one * exact.evaluations <= FULL_UP_TO_S:
-        return _in_full(suite, problem, exact, sides, progress)
-    return _on_sample(suite, problem, exact, sides, one=one, progress=progress)
+    if one * exact.evaluations <= FULL_UP_TO_S:
+        return _in_full(suite, problem, exact, sides, progress=progress)
+    size = int(np.clip(TIMING_S / one, LEAST_TIMED, MOST_TIMED))
+    timed = even(exact.evaluations, size)
+    seconds = _seconds_of(sides.timed, exact, timed) * exact.evaluations
+    progress.note(f"Timed on {len(timed)} evaluations, all would take {seconds:.4g} s")
+    if full:
+        answers = _answers(problem, suite)
+        found = _in_full(suite, problem, exact, sides, answers=answers, progress=progress)
+    else:
+        found = _on_sample(suite, problem, exact, sides, progress)
+    return replace(found, reference_seconds=seconds, reference_evaluations_timed=len(timed))
+
+
+def _answers(problem: Problem, suite: Suite) -> Path:
+    """Return where the answers of a long reference run are kept."""
+    scored = hashlib.sha256(problem.rows.astype(np.int64).tobytes())
+    scored.update(digest_of(weights_of(problem.chain)).encode())
+    name = f"literal-{suite.reference_batch_size}-{scored.hexdigest()[:8]}.jsonl"
+    return problem.folder / name
 
 
 def rule_of(problem: Problem) -> Rule:
@@ -97,10 +118,17 @@ def rule_of(problem: Problem) -> Rule:
 
 
 def _in_full(
-    suite: Suite, problem: Problem, exact: Job, sides: Sides, progress: Progress
+    suite: Suite,
+    problem: Problem,
+    exact: Job,
+    sides: Sides,
+    *,
+    answers: Path | None = None,
+    progress: Progress,
 ) -> Finding:
+    """Run the literal way to its end; where `answers` is given, it may have begun before."""
     ours = job(
-        sides.timed,
+        sides.timed if answers is None else Remembered(sides.timed, answers),
         problem.strategy(),
         problem.layers,
         title="Reference, in full",
@@ -128,12 +156,9 @@ def _in_full(
 
 
 def _on_sample(
-    suite: Suite, problem: Problem, exact: Job, sides: Sides, *, one: float, progress: Progress
+    suite: Suite, problem: Problem, exact: Job, sides: Sides, progress: Progress
 ) -> Finding:
     rule, decisions = rule_of(problem), exact.trace.decisions
-    size = int(np.clip(TIMING_S / one, LEAST_TIMED, MOST_TIMED))
-    timed = even(exact.evaluations, size)
-    seconds = _seconds_of(sides.timed, exact, timed) * exact.evaluations
     errors = _errors(suite, decisions, sides, progress)
     chosen = delicate(decisions, rule.thresholds)
     differing = list(_disagreements(decisions, chosen, Judge(sides.deciding), rule, progress))
@@ -146,8 +171,8 @@ def _on_sample(
     return Finding(
         "sample",
         sides.part,
-        seconds,
-        len(timed),
+        float("nan"),
+        0,
         not differing,
         len(chosen),
         len(differing),

@@ -17,8 +17,8 @@ class Report:
 
     Attributes:
         suite: its name.
-        reference_seconds: the literal way, whole (`reference`: "full") or mean of a sample times
-            `evaluations` ("sample").
+        reference_seconds: the literal way, whole or, over ten minutes, the mean of the even sample
+            `reference_evaluations_timed` times `evaluations`.
         exact_seconds_cold: first job of the process: making the scorer, compiling, the baseline.
         exact_seconds_warm: the same job again with the same scorer, whose steps are compiled.
         ratio_cold, ratio_warm: reference_seconds over these.
@@ -28,11 +28,11 @@ class Report:
         identical: the list of removed nodes ("full"), or every compared decision ("sample").
         seed, scorer, images, nodes, nodes_removed, note: what was pruned, by what.
         repeatable: whether the cold and the warm job removed the same nodes.
-        reference: "full" or "sample".
+        reference: "full" where all its decisions were compared, or "sample".
         reference_part: "whole network", or from which layer on the decisions were checked on
             features computed once; the timing is always that of the whole network.
         reference_batch_size: images per step of `evaluate`.
-        reference_evaluations_timed: how many.
+        reference_evaluations_timed: how many; all, where it was timed whole.
         decisions_compared, decisions_differing: in a sample, how many; in a full run, how many
             up to the first difference.
         nearest_distance: the smallest distance of a compared decision from another outcome.

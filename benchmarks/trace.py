@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.ledger import MemoryLedger, State
@@ -43,7 +44,7 @@ class Decision:
 
 
 class Recorder:
-    """Decides as another strategy does.
+    """Decides as another strategy does, and keeps what it saw: nothing more while a clock runs.
 
     Args:
         strategy: decides.
@@ -51,9 +52,7 @@ class Recorder:
 
     def __init__(self, strategy: Strategy) -> None:
         self._strategy = strategy
-        self._scans = isinstance(strategy, Exhaustive)
-        self.evaluations: list[Evaluation] = []
-        self.decisions: list[Decision] = []
+        self._seen: list[tuple[State, Sequence[Scored], tuple[Entry, ...]]] = []
 
     def next(self, state: State) -> tuple[int, ...] | Together:
         """Ask the strategy."""
@@ -64,19 +63,34 @@ class Recorder:
         return self._strategy.give_up_above(state)
 
     def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
-        """Ask the strategy, and write down what it used and what it made of it."""
+        """Ask the strategy, and keep what it was given and what it made of it."""
         entries = self._strategy.decide(state, scores)
-        layer, before = state.layers[state.layer].name, state.removed_by_name()
-        for entry, score in zip(entries, scores, strict=False):
-            self.evaluations.append(Evaluation(layer, before, score.node))
-            if not self._scans:
-                importance = getattr(entry, "importance", state.current.loss - score.loss)
-                is_bound = getattr(entry, "is_bound", False)
-                at = self.evaluations[-1]
-                self.decisions.append(Decision(at, importance, _outcome(entry), is_bound=is_bound))
-        if self._scans and not scores and state.scores:
-            self.decisions.append(_scan(state, Evaluation(layer, before, -1), entries[0]))
+        self._seen.append((state, scores, entries))
         return entries
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        """Every candidate whose loss was used, in order."""
+        return [
+            _evaluation(state, score.node)
+            for state, scores, entries in self._seen
+            for _, score in zip(entries, scores, strict=False)
+        ]
+
+    @cached_property
+    def decisions(self) -> list[Decision]:
+        """Every decision, in order."""
+        if isinstance(self._strategy, Exhaustive):
+            return [
+                _scan(state, entries[0])
+                for state, scores, entries in self._seen
+                if state.scores and not scores
+            ]
+        return [
+            _decision(state, score, entry)
+            for state, scores, entries in self._seen
+            for entry, score in zip(entries, scores, strict=False)
+        ]
 
 
 @dataclass(frozen=True)
@@ -129,18 +143,27 @@ def job(
     return Job(seconds, ledger.state.removed, ledger.state.evaluations, trace)
 
 
-def _outcome(entry: Entry) -> str:
-    kinds = {Removed: REMOVED, Ignored: IGNORED, LayerFinished: FINISHED}
-    return kinds.get(type(entry), KEPT)
+def _evaluation(state: State, node: int) -> Evaluation:
+    return Evaluation(state.layers[state.layer].name, state.removed_by_name(), node)
 
 
-def _scan(state: State, at: Evaluation, entry: Entry) -> Decision:
+def _decision(state: State, score: Scored, entry: Entry) -> Decision:
+    importance = getattr(entry, "importance", state.current.loss - score.loss)
+    at, is_bound = _evaluation(state, score.node), getattr(entry, "is_bound", False)
+    return Decision(at, importance, _outcome(entry), is_bound=is_bound)
+
+
+def _scan(state: State, entry: Entry) -> Decision:
     """Rank a finished scan; of equal importances the last one leads, as the strategy has it."""
     ranked = [(state.current.loss - score.loss, score.node) for score in state.scores]
     (importance, node), *others = sorted(ranked, reverse=True)
-    best = Evaluation(at.layer, at.removed, node)
     rival, second = (others[0][1], others[0][0]) if others else (None, None)
-    return Decision(best, importance, _outcome(entry), rival, second)
+    return Decision(_evaluation(state, node), importance, _outcome(entry), rival, second)
+
+
+def _outcome(entry: Entry) -> str:
+    kinds = {Removed: REMOVED, Ignored: IGNORED, LayerFinished: FINISHED}
+    return kinds.get(type(entry), KEPT)
 
 
 def _settled(state: State) -> int:

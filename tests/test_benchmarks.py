@@ -16,6 +16,7 @@ from benchmarks.compare import BUG, ROUNDING, Judge, Rule, explain, first_differ
 from benchmarks.growth import exponent, line
 from benchmarks.literal import Literal, Truth
 from benchmarks.problem import CONFIGS, Problem
+from benchmarks.remembered import Remembered
 from benchmarks.report import Report
 from benchmarks.run import benchmark
 from benchmarks.sample import delicate, even
@@ -97,6 +98,32 @@ def test_a_trace_holds_the_evaluations_that_the_ledger_counts(block_width: int) 
     found = [(d.evaluation.node, d.outcome) for d in done.trace.decisions]
     assert found == [(0, "ignored"), (1, "kept"), (2, "removed"), (1, "kept"), (3, "ignored")]
     assert done.removed == ((2,),)
+
+
+def test_a_long_reference_is_taken_up_where_it_was_killed(tmp_path: Path) -> None:
+    path, greedy = tmp_path / "answers.jsonl", Greedy(RULE.low, RULE.ignore)
+    layers = (LayerSize("a", 4),)
+
+    def run_with(loss_of: LossOf) -> tuple[Job, Remembered]:
+        scorer = Remembered(ToyScorer(loss_of), path)
+        return job(scorer, greedy, layers, title="", progress=Silent()), scorer
+
+    whole, first = run_with(of_importances(IMPORTANCES))
+    assert first.taken_over == 0
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == whole.evaluations + 1
+    path.write_bytes(b"".join(lines[:4]) + lines[4][:9])
+    asked: list[frozenset[tuple[str, int]]] = []
+
+    def loss_of(gone: frozenset[tuple[str, int]]) -> float:
+        asked.append(gone)
+        return of_importances(IMPORTANCES)(gone)
+
+    again, second = run_with(loss_of)
+    assert second.taken_over == 4
+    assert len(asked) == len(lines) - 4
+    assert again.trace.decisions == whole.trace.decisions
+    assert path.read_bytes() == b"".join(lines)
 
 
 def test_an_injected_difference_is_found_and_told_from_rounding() -> None:
@@ -209,18 +236,22 @@ def test_json_has_the_named_keys_first_and_every_other_is_documented() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["greedy", "exhaustive"])
-@pytest.mark.parametrize("reference", ["full", "sample", "sample of a part"])
+@pytest.mark.parametrize("reference", ["full", "full, timed", "sample", "sample of a part"])
 def test_a_benchmark_from_beginning_to_end(
-    strategy: str, reference: str, monkeypatch: pytest.MonkeyPatch
+    strategy: str, reference: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(reference_run, "FULL_UP_TO_S", 1e9 if reference == "full" else 0.0)
     monkeypatch.setattr(reference_run, "TIMING_S", 0.0)
     name = "vgg16-dense" if reference.endswith("part") else "mnist-mlp"
-    problem, suite = tiny_problem(strategy), dataclasses.replace(SUITES[name], probes=2)
-    report = benchmark(suite, problem, scorer="reference", full=False, threads=1, progress=Silent())
+    problem = dataclasses.replace(tiny_problem(strategy), folder=tmp_path)
+    suite, is_full = dataclasses.replace(SUITES[name], probes=2), reference.startswith("full")
+    report = benchmark(
+        suite, problem, scorer="reference", full=is_full, threads=1, progress=Silent()
+    )
     assert report.identical
     assert report.repeatable
-    assert report.reference == reference.split(maxsplit=1)[0]
+    assert report.reference == ("full" if is_full else "sample")
+    assert len(list(tmp_path.glob("literal-*.jsonl"))) == (reference == "full, timed")
     assert (report.reference_part == "from fc1 on") == reference.endswith("part")
     assert report.reference_error < 1e-6
     assert report.reference_evaluations_timed == (report.evaluations if reference == "full" else 2)
