@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from kvasir_prune.errors import ModelError
 from kvasir_prune.importance.reference import ReferenceScorer
-from kvasir_prune.importance.scorer import Nodes, finite
+from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, finite
 from kvasir_prune.models import Chain
-from kvasir_prune.types import LossAccuracy, Scored
+from kvasir_prune.types import Limits, LossAccuracy, Scored
 
 Array = NDArray[Any]
 
@@ -74,7 +74,7 @@ class Literal:
         removed: Nodes,
         nodes: Sequence[int],
         *,
-        give_up_above: float | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> tuple[Scored, ...]:
         """Return loss and accuracy without the removed nodes and one candidate, for each."""
         self.remove(removed)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kvasir_prune.importance.scorer import Nodes, Scorer
-from kvasir_prune.types import LossAccuracy, Scored
+from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer
+from kvasir_prune.types import Limits, LossAccuracy, Scored
 
 
 class Remembered:
@@ -50,7 +50,7 @@ class Remembered:
         removed: Nodes,
         nodes: Sequence[int],
         *,
-        give_up_above: float | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> tuple[Scored, ...]:
         """Return loss and accuracy without the removed nodes and one candidate, for each."""
         return tuple(self._score(layer, removed, node) for node in nodes)

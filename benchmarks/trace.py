@@ -12,7 +12,7 @@ from kvasir_prune.ledger import MemoryLedger, State
 from kvasir_prune.progress import Progress
 from kvasir_prune.pruning import Exhaustive, Strategy, prune
 from kvasir_prune.pruning.strategy import Together
-from kvasir_prune.types import Entry, Ignored, LayerFinished, LayerSize, Removed, Scored
+from kvasir_prune.types import Entry, Ignored, LayerFinished, LayerSize, Limits, Removed, Scored
 
 REMOVED, IGNORED, KEPT, FINISHED = "removed", "ignored", "kept", "finished"
 
@@ -58,9 +58,9 @@ class Recorder:
         """Ask the strategy."""
         return self._strategy.next(state)
 
-    def give_up_above(self, state: State) -> float | None:
+    def limits(self, state: State) -> Limits:
         """Ask the strategy."""
-        return self._strategy.give_up_above(state)
+        return self._strategy.limits(state)
 
     def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
         """Ask the strategy, and keep what it was given and what it made of it."""

@@ -6,6 +6,7 @@ categorical cross-entropies in nats; accuracies are fractions in [0, 1].
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -41,6 +42,19 @@ class Scored:
     loss: float
     accuracy: float
     is_bound: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Losses (nats) beyond which a scorer may do less, because nobody would look at the rest.
+
+    Attributes:
+        give_up_above: once a candidate's loss is certain to be above it, a bound is enough.
+        enough_at: once a candidate's loss is at or below it, those after it need not be scored.
+    """
+
+    give_up_above: float = math.inf
+    enough_at: float = -math.inf
 
 
 @dataclass(frozen=True)

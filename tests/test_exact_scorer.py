@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from kvasir_prune import backend
 from kvasir_prune.errors import ModelError, NumericalError
 from kvasir_prune.importance.exact import ExactScorer
 from kvasir_prune.importance.layer_cache import REBUILD_EVERY
-from kvasir_prune.importance.packing import packed
+from kvasir_prune.importance.packing import Part, Step, packed
 from kvasir_prune.importance.reference import ReferenceScorer
 from kvasir_prune.importance.sizes import StepShape
 from kvasir_prune.ledger import MemoryLedger
 from kvasir_prune.models import read_chain
 from kvasir_prune.pruning import Exhaustive, Greedy, Strategy, prune
-from kvasir_prune.types import Ignored, Scored
+from kvasir_prune.types import Ignored, Limits, Scored
 from tests.networks import SMALL, images_and_labels, network, randomise, some_nodes
 from tests.random_networks import SIDE, networks
 
@@ -119,6 +121,15 @@ def test_dense_layers_at_every_position_of_an_image() -> None:
     assert largest_difference(model, {}) <= 1e-6
 
 
+def test_of_equal_logits_the_first_class_is_the_prediction() -> None:
+    model = network("mlp")
+    output = read_chain(model).layers[-1].name
+    model.get_layer(output).set_weights([a * 0 for a in model.get_layer(output).get_weights()])
+    exact, reference = (scorer_of(model, kind) for kind in (ExactScorer, ReferenceScorer))
+    accuracies = [s.score("dense3", {}, [0, 1])[1].accuracy for s in (exact, reference)]
+    assert 0 < accuracies[0] == accuracies[1] < 1
+
+
 def test_a_silent_node_changes_nothing_and_costs_nothing() -> None:
     model = network("mlp")
     kernel, bias = model.get_layer("dense2").get_weights()
@@ -126,9 +137,9 @@ def test_a_silent_node_changes_nothing_and_costs_nothing() -> None:
     model.get_layer("dense2").set_weights([kernel, bias])
     scorer = scorer_of(model)
     scorer.score("dense2", {}, [0])
-    before = scorer.work.images
-    (silent,) = scorer.score("dense2", {}, [7])
-    assert scorer.work.images == before
+    alone = scorer.work.images
+    _, silent = scorer.score("dense2", {}, [0, 7])
+    assert scorer.work.images == 2 * alone
     assert silent.loss == pytest.approx(scorer.evaluate({}).loss, rel=1e-6)
 
 
@@ -157,6 +168,33 @@ def test_bits_do_not_depend_on_neighbours_place_or_history(name: str, layer: str
     busy.score(layer, {**removed, layer: [9]}, [0, 3])
     busy.score(layer, removed, [1, 2])
     assert busy.score(layer, removed, [4, 5])[1] == alone
+
+
+@pytest.mark.parametrize(("name", "count"), [("mlp", 2000), ("mlp", 5000), ("vgg16", COUNT)])
+def test_a_loss_has_the_same_bits_in_every_segment_of_a_step(name: str, count: int) -> None:
+    """With 32 segments of this network some rows of a matrix product have other last bits."""
+    scorer, rng = scorer_of(network(name), count=count), np.random.default_rng(0)
+    for hidden in scorer._chain.hidden[-2:]:
+        shape = scorer._sizes[hidden.name].step
+        nodes = rng.integers(hidden.nodes, size=shape.segments, dtype=np.int32)
+        rows = rng.integers(count, size=(shape.segments, shape.images), dtype=np.int32)
+        step = Step(nodes, rows, np.ones(shape.segments, np.float32))
+        expected = losses_in(scorer, hidden.name, step)
+        for _ in range(8):
+            order = rng.permutation(shape.segments)
+            moved = Step(*(part[order] for part in step))
+            assert np.array_equal(losses_in(scorer, hidden.name, moved), expected[order])
+
+
+def losses_in(scorer: ExactScorer, layer: str, step: Step) -> NDArray[Any]:
+    """Return (segments, images) losses that the compiled step of a layer gives."""
+    scorer.score(layer, {}, [0])
+    prepared = scorer._prepared
+    assert prepared is not None
+    ((_, cache),) = prepared.stretches()
+    kept = (cache.outputs, cache.z)
+    losses, _ = prepared.program.score(kept, prepared.suffix, cache.labels, tuple(step))
+    return np.asarray(losses).reshape(step.rows.shape)
 
 
 def test_bits_do_not_depend_on_where_a_long_row_of_removals_was_interrupted() -> None:
@@ -246,7 +284,7 @@ def test_abandoned_candidates_are_certain_to_be_ignored() -> None:
     scorer = scorer_of(model, count=600)
     limit = scorer.evaluate({}).loss
     nodes = list(range(32))
-    bounded = scorer.score("conv1", {}, nodes, give_up_above=limit)
+    bounded = scorer.score("conv1", {}, nodes, limits=Limits(give_up_above=limit))
     abandoned = [score for score in bounded if score.is_bound]
     assert 0 < len(abandoned) < len(nodes)
     true = {score.node: score for score in scorer.score("conv1", {}, nodes)}
@@ -255,6 +293,18 @@ def test_abandoned_candidates_are_certain_to_be_ignored() -> None:
             assert limit < score.loss <= true[score.node].loss
         else:
             assert score == true[score.node]
+
+
+def test_candidates_behind_one_that_is_enough_are_left() -> None:
+    scorer = scorer_of(network("mlp"), count=2000)
+    nodes = list(range(40))
+    scores = scorer.score("dense1", {}, nodes)
+    place = 25
+    enough = Limits(enough_at=min(score.loss for score in scores[: place + 1]))
+    first = next(n for n, score in enumerate(scores) if score.loss <= enough.enough_at)
+    before = scorer.work.evaluations
+    assert scorer.score("dense1", {}, nodes, limits=enough) == scores[: first + 1]
+    assert scorer.work.evaluations == before + first + 1
 
 
 def test_greedy_records_a_bound_as_such() -> None:
@@ -314,16 +364,17 @@ def test_packing_keeps_every_pair_once_and_in_order(
     counts: list[int], segments: int, images: int
 ) -> None:
     rng = np.random.default_rng(0)
-    rows_of = {node: rng.permutation(50)[:count] for node, count in enumerate(counts)}
-    steps = packed(rows_of, StepShape(segments, images))
-    for nodes, rows in steps:
-        assert nodes.shape == (segments,)
-        assert rows.shape == (segments, images)
-    table = [pair for nodes, rows in steps for pair in zip(nodes, rows, strict=True)]
+    parts = [Part(node, rng.permutation(50)[:count], node % 2) for node, count in enumerate(counts)]
+    steps = list(packed(parts, StepShape(segments, images)))
+    for step in steps:
+        assert step.nodes.shape == step.scales.shape == (segments,)
+        assert step.rows.shape == (segments, images)
+    table = [segment for step in steps for segment in zip(*step, strict=True)]
     at = 0
-    for node, wanted in rows_of.items():
-        mine = table[at : at + -(-len(wanted) // images)]
-        assert all(other == node for other, _ in mine)
-        found = np.concatenate([rows for _, rows in mine]) if mine else np.zeros(0)
-        assert found[: len(wanted)].tolist() == wanted.tolist()
+    for part in parts:
+        mine = table[at : at + -(-len(part.rows) // images)]
+        assert all((node, scale) == (part.node, part.scale) for node, _, scale in mine)
+        found = np.concatenate([rows for _, rows, _ in mine]) if mine else np.zeros(0)
+        assert found[: len(part.rows)].tolist() == part.rows.tolist()
         at += len(mine)
+    assert len(table) - at < segments

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from kvasir_prune.types import LossAccuracy, Scored
+from kvasir_prune.importance.scorer import NO_LIMITS
+from kvasir_prune.types import Limits, LossAccuracy, Scored
 
 LossOf = Callable[[frozenset[tuple[str, int]]], float]
 
@@ -40,7 +41,7 @@ class ToyScorer:
         removed: Mapping[str, Collection[int]],
         nodes: Sequence[int],
         *,
-        give_up_above: float | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> tuple[Scored, ...]:
         gone = pairs(removed)
         self.asked += [(layer, node) for node in nodes]

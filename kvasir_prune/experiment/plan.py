@@ -15,7 +15,6 @@ from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.models import read_chain, weights_of
 from kvasir_prune.models.surgery import cut_weights
 from kvasir_prune.pruning.expectation import Fate, evaluations
-from kvasir_prune.pruning.greedy import FIRST_LOOK
 from kvasir_prune.types import LayerSize
 
 if TYPE_CHECKING:
@@ -240,9 +239,7 @@ def pruning_s(
         expected: evaluations.
         cut: share of the work of an evaluation that is left once the later layers are pruned.
     """
-    # A removal makes the rest of its block worthless: half of it, on the average.
-    block = min(max(fate.nodes / 4, FIRST_LOOK), footprint.block_width)
-    scored = expected + fate.removed * (block - 1) / 2
-    passes = scored / block + fate.removed if footprint.streamed else 1
+    scored = expected + fate.removed * footprint.in_vain
+    passes = scored / footprint.block_width + fate.removed if footprint.streamed else 1
     each = scored * speed.bounded + fate.removed * speed.removal
     return speed.start + passes * speed.prefix + cut * each

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kvasir_prune.importance.scorer import Scorer
-from kvasir_prune.types import Scored
+from kvasir_prune.importance.scorer import NO_LIMITS, Scorer
+from kvasir_prune.types import Limits, Scored
 
 CANDIDATES = 4
 """Nodes that are timed, spread over the layer."""
@@ -56,13 +56,13 @@ class _Timer:
         *,
         other: int,
         gone: Sequence[int] = (),
-        give_up_above: float | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> tuple[float, tuple[Scored, ...]]:
         """Score nodes; return the seconds it took, and the scores."""
         removed: Mapping[str, Sequence[int]] = {} if self._other is None else {self._other: [other]}
         began = time.perf_counter()
         scores = self._scorer.score(
-            self._layer, {**removed, self._layer: gone}, nodes, give_up_above=give_up_above
+            self._layer, {**removed, self._layer: gone}, nodes, limits=limits
         )
         return time.perf_counter() - began, scores
 
@@ -92,8 +92,8 @@ def time_layer(
     (first, scores), (second, _) = (timer.took(chosen, other=1) for _ in range(2))
     candidate = bounded = min(first, second) / count
     if ignore_below is not None:
-        limit = min(score.loss for score in scores) - ignore_below
-        both = (timer.took(chosen, other=1, give_up_above=limit)[0] for _ in range(2))
+        limits = Limits(give_up_above=min(score.loss for score in scores) - ignore_below)
+        both = (timer.took(chosen, other=1, limits=limits)[0] for _ in range(2))
         bounded = min(both) / count
     removal = 0.0
     if count == CANDIDATES:

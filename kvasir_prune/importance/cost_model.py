@@ -56,11 +56,13 @@ class Footprint:
         kept: bytes of activations at the peak.
         streamed: whether they exceed the budget, so that the prefix is run again for every block.
         block_width: candidates of a block, at most.
+        in_vain: candidates scored behind a removal, which makes them worthless, on the average.
     """
 
     kept: int
     streamed: bool
     block_width: int
+    in_vain: float
 
 
 def work_of(chain: Chain, weights: Weights, hidden: Hidden) -> LayerWork:
@@ -96,7 +98,11 @@ def footprint_of(
     if scorer == "reference":
         size = np.dtype(chain.dtype).itemsize * values_of(chain, hidden.consumer - 1) * images
         streamed = size > budget_bytes
-        return Footprint(0 if streamed else size, streamed, 1)
+        return Footprint(0 if streamed else size, streamed, 1, 0.0)
     sizes = sizes_for(chain, hidden, images, batch_size=batch_size, budget_bytes=budget_bytes)
     kept = sizes.stretch * kept_bytes(chain, hidden)
-    return Footprint(kept, sizes.stretch < images, sizes.block_width)
+    streamed, step = sizes.stretch < images, sizes.step
+    in_vain = 0.0 if step.segments == 1 else step.segments * step.images / images / 2
+    if streamed:
+        in_vain = (sizes.block_width - 1) / 2
+    return Footprint(kept, streamed, sizes.block_width, in_vain)

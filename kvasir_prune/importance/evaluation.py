@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from kvasir_prune.importance.image_losses import ImageLosses
 from kvasir_prune.importance.layer_cache import LayerCache
-from kvasir_prune.importance.packing import packed, segments_for
+from kvasir_prune.importance.packing import Part, nobody, packed, segments_for
 from kvasir_prune.importance.prepared import PreparedLayer
 from kvasir_prune.importance.work import Work
 
-CERTAINLY = 1e-9
-"""How far (nats) a partial sum must be beyond the limit: far more than rounding can do."""
+Results = tuple[NDArray[Any], NDArray[np.bool_]]
+"""Losses and correctness of a run of pairs, in their order, padding included."""
 
 
 @dataclass
 class Candidate:
-    """A node under evaluation: the losses without it, as far as they are known.
+    """A node under evaluation.
 
     Attributes:
         node: its index.
-        losses: starts as the losses with the node, which images in which it is silent keep.
+        losses: of the network without it, as far as they are known.
         certain: sum of the losses (nats) that are final, where someone wants to give up early.
         abandoned: whether that sum has passed the limit.
     """
@@ -43,6 +43,7 @@ class StretchEvaluation:
         prepared: the layer.
         cache: of the stretch, where the removed nodes are removed.
         stretch: place of its images in the scoring set.
+        base: of the whole scoring set, the losses with all candidates in place.
         work: is counted up.
     """
 
@@ -51,41 +52,57 @@ class StretchEvaluation:
         prepared: PreparedLayer,
         cache: LayerCache,
         stretch: slice,
+        base: ImageLosses,
         work: Work,
     ) -> None:
         self._prepared = prepared
+        self._shape = prepared.program.shape
         self._cache = cache
         self._stretch = stretch
+        self._base = base.of(stretch)
         self._work = work
 
-    def fill(self, base: ImageLosses, candidates: Sequence[Candidate]) -> None:
-        """Compute the losses with all candidates in place, through the very steps of a candidate.
-
-        Args:
-            base: receives them.
-            candidates: start from them.
-        """
-        everyone = np.arange(self._cache.images)
-        own = base.of(self._stretch)
-        self._run({0: everyone}, {0: own}, scale=0.0)
-        for candidate in candidates:
-            candidate.losses.of(self._stretch).take_from(own)
-
-    def evaluate(self, candidates: Sequence[Candidate], limit: float) -> None:
-        """Compute the losses of the images in which a candidate's output is not zero.
+    def one_by_one(self, candidates: Sequence[Candidate], limit: float, *, fill: bool) -> None:
+        """Evaluate candidates, each by itself, on the images in which its output is not zero.
 
         Args:
             candidates: to evaluate.
-            limit: sum of losses (nats) above which a candidate that is evaluated by itself is
-                abandoned.
+            limit: sum of losses (nats) above which a candidate is abandoned.
+            fill: whether the base losses have yet to be computed, through the very steps of a
+                candidate.
         """
-        if self._prepared.program.shape.segments == 1:
-            for candidate in candidates:
-                if not candidate.abandoned:
-                    self._evaluate_alone(candidate, limit)
-            return
-        rows_of = {c.node: np.flatnonzero(self._cache.active[c.node]) for c in candidates}
-        self._run(rows_of, {c.node: c.losses.of(self._stretch) for c in candidates})
+        if fill:
+            everyone = nobody(self._cache.images)
+            for part, results in self._finished([everyone]):
+                self._base.put(part.rows, *results)
+        for candidate in candidates:
+            if not candidate.abandoned:
+                self._evaluate_alone(candidate, limit)
+
+    def together(self, candidates: Sequence[Candidate], enough_at: float) -> int:
+        """Evaluate candidates packed into common steps, in order, behind the base losses.
+
+        The base losses are computed whether or not they are known, so that a candidate's place is
+        the same in a run that was interrupted before this call and in one that was not.
+
+        Args:
+            candidates: to evaluate.
+            enough_at: loss at or below which those behind a candidate are left.
+
+        Returns:
+            How many of them are evaluated.
+        """
+        own_parts = [Part(c.node, self._cache.rows(c.node)) for c in candidates]
+        finished = self._finished([nobody(self._cache.images), *own_parts])
+        everyone, results = next(finished)
+        self._base.put(everyone.rows, *results)
+        for done, (part, results) in enumerate(finished, start=1):
+            own = candidates[done - 1].losses.of(self._stretch)
+            own.take_from(self._base)
+            own.put(part.rows, *results)
+            if own.mean().loss <= enough_at:
+                return done
+        return len(candidates)
 
     def _evaluate_alone(self, candidate: Candidate, limit: float) -> None:
         """Evaluate one candidate, the images with the largest losses first.
@@ -94,12 +111,12 @@ class StretchEvaluation:
         depend on its place in a step, and a node's loss must not depend on the limit.
         """
         own = candidate.losses.of(self._stretch)
-        active = self._cache.active[candidate.node]
-        rows = np.flatnonzero(active)
+        own.take_from(self._base)
+        rows, active = self._cache.rows(candidate.node), self._cache.active[candidate.node]
         rows = rows[np.argsort(-own.losses[rows], kind="stable")]
         candidate.certain += own.losses[~active].sum(dtype=np.float64)
         done = 0
-        for losses, correct in self._steps({candidate.node: rows}):
+        for losses, correct in self._results([Part(candidate.node, rows)]):
             some = rows[done : done + len(losses)]
             own.put(some, losses, correct)
             done += len(some)
@@ -109,31 +126,27 @@ class StretchEvaluation:
                 candidate.abandoned = True
                 return
 
-    def _run(
-        self,
-        rows_of: Mapping[int, NDArray[np.intp]],
-        into: Mapping[int, ImageLosses],
-        scale: float = 1.0,
-    ) -> None:
-        """Run pairs of node and image, and put what comes out where it belongs."""
-        parts = list(self._steps(rows_of, scale))
-        if not parts:
-            return
-        losses, correct = (np.concatenate(values) for values in zip(*parts, strict=True))
-        shape, at = self._prepared.program.shape, 0
-        for node, rows in rows_of.items():
-            into[node].put(rows, losses[at:], correct[at:])
-            at += segments_for(len(rows), shape) * shape.images
-        self._count(sum(map(len, rows_of.values())))
+    def _finished(self, parts: Sequence[Part]) -> Iterator[tuple[Part, Results]]:
+        """Yield every part with its results, as soon as the last of its steps is done."""
+        ends = np.cumsum([segments_for(len(part.rows), self._shape) for part in parts])
+        total = int(ends[-1]) * self._shape.images if len(ends) else 0
+        losses, correct = np.empty(total, self._prepared.program.dtype), np.empty(total, bool)
+        steps, known, at = self._results(parts), 0, 0
+        for part, end in zip(parts, ends * self._shape.images, strict=True):
+            while known < end:
+                some = next(steps)
+                until = min(known + len(some[0]), total)
+                losses[known:until], correct[known:until] = (a[: until - known] for a in some)
+                known = until
+            self._count(len(part.rows))
+            yield part, (losses[at:end], correct[at:end])
+            at = end
 
-    def _steps(
-        self, rows_of: Mapping[int, NDArray[np.intp]], scale: float = 1.0
-    ) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    def _results(self, parts: Iterable[Part]) -> Iterator[Results]:
         program, cache = self._prepared.program, self._cache
-        factor = np.asarray(scale, program.dtype)
         kept = (cache.outputs, cache.z)
-        for step in packed(rows_of, program.shape):
-            losses, correct = program.score(kept, self._prepared.suffix, cache.labels, step, factor)
+        for step in packed(parts, self._shape):
+            losses, correct = program.score(kept, self._prepared.suffix, cache.labels, tuple(step))
             yield np.asarray(losses), np.asarray(correct)
 
     def _count(self, images: int) -> None:

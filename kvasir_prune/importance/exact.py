@@ -15,19 +15,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir_prune.importance.evaluation import CERTAINLY, Candidate, StretchEvaluation
+from kvasir_prune.importance.evaluation import Candidate, StretchEvaluation
 from kvasir_prune.importance.image_losses import ImageLosses
 from kvasir_prune.importance.prefix import LayerOutputs, Prefix, ScoringSet
 from kvasir_prune.importance.prepared import PreparedLayer
 from kvasir_prune.importance.program import LayerProgram
-from kvasir_prune.importance.scorer import Nodes, finite
+from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, finite
 from kvasir_prune.importance.sizes import Sizes, sizes_for, worth_keeping
 from kvasir_prune.importance.whole import WholeNetwork
 from kvasir_prune.importance.work import Work
 from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.forward import weights_of
 from kvasir_prune.models.surgery import cut_weights
-from kvasir_prune.types import LossAccuracy, Scored
+from kvasir_prune.types import Limits, LossAccuracy, Scored
+
+CERTAINLY = 1e-9
+"""How far (nats) a partial mean must be beyond the limit: far more than rounding can do."""
 
 
 class ExactScorer:
@@ -95,23 +98,30 @@ class ExactScorer:
         removed: Nodes,
         nodes: Sequence[int],
         *,
-        give_up_above: float | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> tuple[Scored, ...]:
         """Return loss and accuracy without the removed nodes and one candidate, for each."""
         prepared = self._prepare(layer, removed)
         gone = tuple(removed.get(layer, ()))
         known = self._base if self._removed == gone else None
-        base = known or ImageLosses.empty(len(self._set), self._chain.dtype)
-        candidates = [Candidate(node, base.copy()) for node in nodes]
-        limit = math.inf if give_up_above is None else give_up_above + CERTAINLY
+        base = known or self._no_losses()
+        candidates = [Candidate(node, self._no_losses()) for node in nodes]
+        done = len(nodes)
         for stretch, cache in prepared.stretches():
             cache.move_to(gone)
-            evaluation = StretchEvaluation(prepared, cache, stretch, self.work)
-            if known is None:
-                evaluation.fill(base, candidates)
-            evaluation.evaluate(candidates, limit * len(self._set))
+            evaluation = StretchEvaluation(prepared, cache, stretch, base, self.work)
+            if prepared.program.shape.segments == 1:
+                sum_limit = (limits.give_up_above + CERTAINLY) * len(self._set)
+                evaluation.one_by_one(candidates, sum_limit, fill=known is None)
+            else:
+                is_whole = cache.images == len(self._set)
+                enough_at = limits.enough_at if is_whole else -math.inf
+                done = evaluation.together(candidates, enough_at)
         self._removed, self._base = gone, base
-        return tuple(self._answer(layer, candidate) for candidate in candidates)
+        return tuple(self._answer(layer, candidate) for candidate in candidates[:done])
+
+    def _no_losses(self) -> ImageLosses:
+        return ImageLosses.empty(len(self._set), self._chain.dtype)
 
     def _answer(self, layer: str, candidate: Candidate) -> Scored:
         self.work.evaluations += 1

@@ -40,10 +40,6 @@ class ImageLosses:
         """Set all images."""
         self.losses[:], self.correct[:] = other.losses, other.correct
 
-    def copy(self) -> ImageLosses:
-        """Return a copy to change."""
-        return ImageLosses(self.losses.copy(), self.correct.copy())
-
     def mean(self) -> LossAccuracy:
         """Return mean loss and accuracy, summed in float64 in the order of the images."""
         images = len(self.losses)

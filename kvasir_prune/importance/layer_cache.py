@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from kvasir_prune.importance.packing import Step, packed
+from kvasir_prune.importance.packing import Part, Step, packed
 from kvasir_prune.importance.program import LayerProgram
 
 REBUILD_EVERY = 64
@@ -29,6 +29,10 @@ class LayerCache:
         active: (nodes, n), where a node's output is not all zero.
         reader: the reader's arrays, on the device.
         labels: (n,) int32.
+
+    Attributes:
+        images: n.
+        z: of all images in order, and whatever the padding of the last step gives.
     """
 
     def __init__(
@@ -47,7 +51,14 @@ class LayerCache:
         self.labels = ops.convert_to_tensor(labels)
         self.images = int(outputs.shape[1])
         self.z: Any = None
+        self._rows: dict[int, NDArray[np.intp]] = {}
         self._removed: tuple[int, ...] | None = None
+
+    def rows(self, node: int) -> NDArray[np.intp]:
+        """Return the positions of the images in which a node's output is not zero."""
+        if node not in self._rows:
+            self._rows[node] = np.flatnonzero(self.active[node])
+        return self._rows[node]
 
     def move_to(self, removed: tuple[int, ...]) -> None:
         """Bring z to where these nodes of the layer are removed, in this order."""
@@ -68,18 +79,18 @@ class LayerCache:
         masked = (kernel * nodes[:, None], *bias)
         self.z = self._joined(
             self._program.preactivation(self.outputs, rows.reshape(-1), masked)
-            for _, rows in self._all_images(0)
+            for _, rows, _ in self._all_images(0)
         )
 
     def _patch(self, node: int) -> None:
-        one = np.ones((), self._program.dtype)
         self.z = self._joined(
-            self._program.without((self.outputs, self.z), self._reader[0], step, one)
+            self._program.without((self.outputs, self.z), self._reader[0], tuple(step))
             for step in self._all_images(node)
         )
 
     def _joined(self, parts: Iterable[Any]) -> Any:
-        return ops.concatenate(list(parts), axis=0)[: self.images]
+        one, *others = parts
+        return ops.concatenate([one, *others], axis=0) if others else one
 
-    def _all_images(self, node: int) -> list[Step]:
-        return packed({node: np.arange(self.images)}, self._program.shape)
+    def _all_images(self, node: int) -> Iterator[Step]:
+        return packed([Part(node, np.arange(self.images))], self._program.shape)

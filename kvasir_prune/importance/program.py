@@ -40,46 +40,46 @@ class LayerProgram:
 
     def _preactivation(self, outputs: Any, rows: Any, reader: Any) -> Any:
         """Return z for some images: (rows, ...)."""
-        values = ops.take(outputs, rows, axis=1)
+        values = backend.take(outputs, rows, axis=1)
         axes = len(values.shape)
         values = ops.transpose(values, (*range(1, axes), 0))
         if self.hidden.positions > 1:
             values = ops.reshape(values, (-1, self.hidden.positions * self.hidden.nodes))
         return linear(self._reader, reader, values)
 
-    def _without(self, kept: Any, kernel: Any, step: Any, scale: Any) -> Any:
+    def _without(self, kept: Any, kernel: Any, step: Any) -> Any:
         """Return the pre-activation without a node, for pairs of node and image.
 
         Args:
             kept: the layer's outputs, (nodes, n, ...), and z, (n, ...).
             kernel: of the reader.
-            step: nodes, (segments,) int32, and rows, (segments, images) int32.
-            scale: 1 takes the node away, 0 leaves z as it is, through the same operations.
+            step: as in `packing.Step`; a scale of 1 takes the node away, 0 leaves z as it is,
+                through the same operations.
         """
-        (outputs, z), (nodes, rows) = kept, step
+        (outputs, z), (nodes, rows, scales) = kept, step
         flat = ops.reshape(outputs, (-1, *outputs.shape[2:]))
         places = nodes[:, None] * int(outputs.shape[1]) + rows
-        chosen = ops.take(flat, places, axis=0) * scale
-        own = ops.take(z, ops.reshape(rows, (-1,)), axis=0)
+        chosen = backend.take(flat, places)
+        by_segment = ops.reshape(scales, (-1, *(1,) * (len(chosen.shape) - 1)))
+        chosen = chosen * ops.cast(by_segment, chosen.dtype)
+        own = backend.take(z, ops.reshape(rows, (-1,)))
         return own - self._contribution(chosen, kernel, nodes)
 
     def _contribution(self, chosen: Any, kernel: Any, nodes: Any) -> Any:
         """Return L(h e_n) without the bias, (segments * images, ...)."""
         if isinstance(self._reader, keras.layers.Conv2D):
-            one = ops.take(kernel, nodes, axis=2)
+            one = backend.take(kernel, nodes, axis=2)
             return convolve(self._reader, one, chosen[0][..., None])
         width = kernel.shape[-1]
         if self.hidden.positions > 1:
             by_position = ops.reshape(kernel, (self.hidden.positions, self.hidden.nodes, width))
-            incoming = ops.transpose(ops.take(by_position, nodes, axis=1), (1, 0, 2))
+            incoming = ops.transpose(backend.take(by_position, nodes, axis=1), (1, 0, 2))
             return ops.reshape(ops.matmul(chosen, incoming), (-1, width))
-        incoming = ops.take(kernel, nodes, axis=0)
+        incoming = backend.take(kernel, nodes)
         incoming = ops.reshape(incoming, (-1, *(1,) * (len(chosen.shape) - 1), width))
         return ops.reshape(chosen[..., None] * incoming, (-1, *chosen.shape[2:], width))
 
-    def _score(
-        self, kept: Any, weights: Any, labels: Any, step: Any, scale: Any
-    ) -> tuple[Any, Any]:
+    def _score(self, kept: Any, weights: Any, labels: Any, step: Any) -> tuple[Any, Any]:
         """Return each pair's cross-entropy and whether its prediction is right.
 
         Args:
@@ -87,21 +87,24 @@ class LayerProgram:
             weights: of the reader and of all layers behind it.
             labels: (n,) int32.
             step: as in `_without`.
-            scale: as in `_without`.
 
         Returns:
             Two arrays of shape (segments * images,).
         """
-        values = activate(self._reader, self._without(kept, weights[0][0], step, scale))
+        values = activate(self._reader, self._without(kept, weights[0][0], step))
         first = self.hidden.consumer + 1
         whole = (*((),) * first, *weights[1:])
         logits = run(self._chain, whole, values, first, len(self._chain.layers))
-        wanted = ops.take(labels, ops.reshape(step[1], (-1,)))
-        predicted = ops.cast(ops.argmax(logits, axis=1), "int32")
-        return _cross_entropies(logits, wanted), ops.equal(predicted, wanted)
+        return _cross_entropies(logits, backend.take(labels, ops.reshape(step[1], (-1,))))
 
 
-def _cross_entropies(logits: Any, labels: Any) -> Any:
-    shifted = logits - ops.max(logits, axis=1, keepdims=True)
-    own = ops.take_along_axis(shifted, labels[:, None], axis=1)[:, 0]
-    return ops.log(ops.sum(ops.exp(shifted), axis=1)) - own
+def _cross_entropies(logits: Any, labels: Any) -> tuple[Any, Any]:
+    """Return each row's loss, and whether the first of its largest logits is the wanted one.
+
+    Rows become columns: sums over a few classes are vectorised along the images then.
+    """
+    shifted = ops.transpose(logits - ops.max(logits, axis=1, keepdims=True))
+    classes = ops.arange(logits.shape[1], dtype="int32")[:, None]
+    own = ops.sum(ops.where(ops.equal(classes, labels), shifted, 0.0), axis=0)
+    first = ops.min(ops.where(ops.equal(shifted, 0.0), classes, logits.shape[1]), axis=0)
+    return ops.log(ops.sum(ops.exp(shifted), axis=0)) - own, ops.equal(first, labels)

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir_prune.evaluation.metrics import loss_accuracy
-from kvasir_prune.importance.scorer import Nodes, finite
+from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, finite
 from kvasir_prune.importance.whole import WholeNetwork
 from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.forward import Weights, mask, weights_of
 from kvasir_prune.models.section import Section, batches
-from kvasir_prune.types import LossAccuracy, Scored
+from kvasir_prune.types import Limits, LossAccuracy, Scored
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ class ReferenceScorer:
         removed: Nodes,
         nodes: Sequence[int],
         *,
-        give_up_above: float | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> tuple[Scored, ...]:
         """Return loss and accuracy without the removed nodes and one candidate, for each.
 
-        Never gives up: it has no partial sums.
+        Goes through with all of them.
         """
         prepared = self._prepare(layer, removed)
         gone = set(removed.get(layer, ()))

@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from kvasir_prune.errors import NumericalError
-from kvasir_prune.types import LossAccuracy, Scored
+from kvasir_prune.types import Limits, LossAccuracy, Scored
 
 Nodes = Mapping[str, Collection[int]]
+NO_LIMITS = Limits()
 
 
 class Scorer(Protocol):
@@ -27,16 +28,17 @@ class Scorer(Protocol):
         removed: Nodes,
         nodes: Sequence[int],
         *,
-        give_up_above: float | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> tuple[Scored, ...]:
         """Return loss and accuracy without the removed nodes and one candidate, for each.
+
+        Answers are given for the first of the nodes: all, unless `limits` allow less; at least one.
 
         Args:
             layer: name of the candidates' layer.
             removed: layer name -> nodes that are removed already, in order of removal.
             nodes: the candidates; the answers come in this order.
-            give_up_above: a loss; once a candidate's is certain to be above it, its evaluation
-                may be abandoned and a bound be given. None: every loss is wanted.
+            limits: what need not be known.
 
         Raises:
             NumericalError: a loss is NaN or infinite.

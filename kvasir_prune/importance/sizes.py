@@ -21,8 +21,14 @@ PREFIX_STEP_BYTES = 2**27
 """The largest activation of a step of the prefix, about."""
 SEGMENT = 128
 """Images of one candidate that stand together in a step before a Dense reader."""
-PAIRS_PER_BLOCK = 2**17
-"""Pairs of candidate and image in a block before a Dense reader, about."""
+WHOLE_GROUPS = 3
+"""Segments of such a step are a multiple of it, its rows one of 384.
+
+Eigen multiplies matrices by groups of rows, and what is left over at the end with other last bits:
+at other numbers of rows a loss depended on its place in the step (tests/test_exact_scorer.py).
+"""
+STEPS_PER_BLOCK = 64
+"""Steps that a block of candidates before a Dense reader takes at most, about."""
 BESIDE = 0.25
 """Share of the budget that outputs of layers still to come may take."""
 STREAMED_BLOCK = 8
@@ -73,12 +79,13 @@ def sizes_for(
     prefix_batch = int(np.clip(PREFIX_STEP_BYTES // (itemsize * max(before)), 1, batch_size))
     if isinstance(chain.layers[hidden.consumer], keras.layers.Dense):
         rows = _power_of_two(PACKED_STEP_BYTES // (itemsize * max(after)))
-        segments = max(1, min(rows // SEGMENT, 2 * -(-images // SEGMENT)))
-        step, width = StepShape(segments, SEGMENT), PAIRS_PER_BLOCK // images
+        groups = min(rows // SEGMENT, 2 * -(-images // SEGMENT)) // WHOLE_GROUPS
+        segments = WHOLE_GROUPS * max(1, groups)
+        step, width = StepShape(segments, SEGMENT), STEPS_PER_BLOCK * segments * SEGMENT // images
     else:
         rows = _power_of_two(STEP_BYTES // (itemsize * max(after)))
         step, width = StepShape(1, max(16, min(rows, _power_of_two(images // 4), 1024))), 1
-    width = STREAMED_BLOCK if stretch < images else int(np.clip(width, 1, 256))
+    width = STREAMED_BLOCK if stretch < images else max(1, width)
     return Sizes(step, prefix_batch, stretch, width)
 
 

@@ -6,15 +6,13 @@ it zeroes `best_pos` where it means `current_pos`, and its `>` is the author's c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kvasir_prune.ledger.state import State
 from kvasir_prune.pruning.strategy import Strategy
-from kvasir_prune.types import Entry, Ignored, LayerFinished, Removed, Scored
-
-FIRST_LOOK = 4
-"""Nodes asked for at the beginning of a scan."""
+from kvasir_prune.types import Entry, Ignored, LayerFinished, Limits, Removed, Scored
 
 
 @dataclass(frozen=True)
@@ -31,21 +29,19 @@ class Greedy(Strategy):
     ignore_below: float | None
 
     def next(self, state: State) -> tuple[int, ...]:
-        """Return what is likely to be needed: as many nodes as the scan has passed already.
-
-        A removal makes the scores behind it worthless, so a scan starts with a few nodes and
-        doubles while nothing is removed. Empty at the scan's end, and where one node is left.
-        """
+        """Return what is ahead of the scan; empty at its end, and where one node is left."""
         if state.standing == 1:
             return ()
         position = max(state.looked_at, default=-1)
-        ahead = tuple(node for node in state.remaining if node > position)
-        passed = len(state.remaining) - len(ahead)
-        return ahead[: max(passed, FIRST_LOOK)]
+        return tuple(node for node in state.remaining if node > position)
 
-    def give_up_above(self, state: State) -> float | None:
-        """Return the loss from which on a node is ignored."""
-        return None if self.ignore_below is None else state.current.loss - self.ignore_below
+    def limits(self, state: State) -> Limits:
+        """Return the loss from which on a node is ignored, and the one up to which it goes.
+
+        A removal makes the scores behind it worthless.
+        """
+        ignored = math.inf if self.ignore_below is None else state.current.loss - self.ignore_below
+        return Limits(ignored, state.current.loss - self.low)
 
     def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
         """Keep, ignore or remove, up to the first removal."""

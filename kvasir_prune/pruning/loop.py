@@ -52,8 +52,8 @@ def _scores(strategy: Strategy, scorer: Scorer, state: State) -> tuple[Scored, .
     candidates = asked[: scorer.block_width(layer)]
     if not candidates:
         return ()
-    limit = strategy.give_up_above(state)
-    return scorer.score(layer, state.removed_by_name(), candidates, give_up_above=limit)
+    limits = strategy.limits(state)
+    return scorer.score(layer, state.removed_by_name(), candidates, limits=limits)
 
 
 def _score_together(group: Together, scorer: Scorer, state: State) -> tuple[Scored, ...]:

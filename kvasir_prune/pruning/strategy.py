@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kvasir_prune.ledger.state import State
-from kvasir_prune.types import Entry, Scored
+from kvasir_prune.types import Entry, Limits, Scored
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,9 @@ class Strategy(Protocol):
         `decide` is asked. Empty when the layer can be decided without another score.
         """
 
-    def give_up_above(self, state: State) -> float | None:
-        """Return the loss above which it does not matter how large a candidate's is, if any.
-
-        None, unless a strategy says otherwise: every loss is wanted.
-        """
-        return None
+    def limits(self, state: State) -> Limits:
+        """Return what need not be known; nothing, unless a strategy says otherwise."""
+        return Limits()
 
     def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
         """Return what follows from `scores`, the losses of the first of the nodes asked for.
