@@ -63,7 +63,7 @@ class Literal:
         settings = {"batch_size": self._batch_size, "verbose": 0}
         self._model.evaluate(self._inputs[:count], self._labels[:count], **settings)
 
-    def evaluate(self, removed: Nodes) -> LossAccuracy:
+    def evaluate(self, removed: Nodes, *, layer: str | None = None) -> LossAccuracy:
         """Return loss and accuracy of the network without the removed nodes."""
         self.remove(removed)
         return finite(self._measure(), where="the whole network")

@@ -35,7 +35,7 @@ class Remembered:
         """Return what the scorer returns."""
         return self._scorer.block_width(layer)
 
-    def evaluate(self, removed: Nodes) -> LossAccuracy:
+    def evaluate(self, removed: Nodes, *, layer: str | None = None) -> LossAccuracy:
         """Return loss and accuracy of the network without the removed nodes."""
         key = _key(removed)
         if key in self._known:

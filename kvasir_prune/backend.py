@@ -196,25 +196,26 @@ class _Traced:
         import tensorflow as tf
 
         leaves = keras.tree.flatten(arguments)
-        flat = [x if isinstance(x, tf.Tensor) else tf.convert_to_tensor(x) for x in leaves]
-        key = tuple((*leaf.shape, leaf.dtype) for leaf in flat)
+        key = tuple((*leaf.shape, leaf.dtype.name) for leaf in leaves)
         if key not in self._graphs:
-            self._graphs[key] = self._graph(arguments, flat)
+            self._graphs[key] = self._graph(arguments, leaves)
         graph = self._graphs[key]
         outputs = tf.raw_ops.StatefulPartitionedCall(
-            args=[*flat, *graph.captured_inputs], Tout=[out.dtype for out in graph.outputs], f=graph
+            args=[*leaves, *graph.captured_inputs],
+            Tout=[out.dtype for out in graph.outputs],
+            f=graph,
         )
         return keras.tree.pack_sequence_as(graph.structured_outputs, outputs)
 
-    def _graph(self, arguments: Any, flat: list[Any]) -> Any:
+    def _graph(self, arguments: Any, leaves: list[Any]) -> Any:
         import keras
         import tensorflow as tf
 
-        def on_flat(*leaves: Any) -> Any:
-            return self._function(*keras.tree.pack_sequence_as(arguments, list(leaves)))
+        def on_flat(*flat: Any) -> Any:
+            return self._function(*keras.tree.pack_sequence_as(arguments, list(flat)))
 
         traced = tf.function(on_flat, autograph=False, jit_compile=False)
-        return traced.get_concrete_function(*flat)
+        return traced.get_concrete_function(*map(tf.convert_to_tensor, leaves))
 
 
 def versions() -> dict[str, str]:

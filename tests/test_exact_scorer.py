@@ -105,6 +105,17 @@ def test_losses_and_accuracies_on_our_networks(name: str) -> None:
             assert one.accuracy == other.accuracy
 
 
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_a_network_has_the_same_loss_seen_from_every_layer(name: str) -> None:
+    model = network(name)
+    scorer, removed = scorer_of(model), some_nodes(sizes_of(model))
+    expected = scorer_of(model, ReferenceScorer).evaluate(removed)
+    for layer in (None, *sizes_of(model)):
+        found = scorer.evaluate(removed, layer=layer)
+        assert found.loss == pytest.approx(expected.loss, rel=1e-6)
+        assert found.accuracy == expected.accuracy
+
+
 def test_dense_layers_at_every_position_of_an_image() -> None:
     """A Dense layer without a Flatten before it reads its nodes at each position by itself."""
     keras.utils.set_random_seed(0)

@@ -31,7 +31,9 @@ class ToyScorer:
     def block_width(self, layer: str) -> int:
         return self._block_width
 
-    def evaluate(self, removed: Mapping[str, Collection[int]]) -> LossAccuracy:
+    def evaluate(
+        self, removed: Mapping[str, Collection[int]], *, layer: str | None = None
+    ) -> LossAccuracy:
         gone = pairs(removed)
         return LossAccuracy(self.loss_of(gone), self.accuracy_of(gone))
 

@@ -207,7 +207,7 @@ class _Planner:
         )
 
     def _evolution_s(self, speed: LayerSpeed, removed: float) -> float:
-        """Every k-th removal is scored again, and what it needs brought up to date."""
+        """Every k-th state is evaluated again, and what it needs brought up to date."""
         every = self._run.config.evaluation.every_removals
         rows = self._run.dataset.rows
         ratio = sum(map(len, rows.values())) / self.images
@@ -216,7 +216,7 @@ class _Planner:
         return (
             len(rows) * speed.start
             + whole.prefix
-            + moments * 2 * whole.candidate
+            + moments * whole.candidate
             + removed * whole.removal
         )
 

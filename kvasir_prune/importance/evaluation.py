@@ -25,13 +25,13 @@ class Candidate:
 
     Attributes:
         node: its index.
-        losses: of the network without it, as far as they are known.
+        losses: of the network without it, as far as they are known; None before the beginning.
         certain: sum of the losses (nats) that are final, where someone wants to give up early.
         abandoned: whether that sum has passed the limit.
     """
 
     node: int
-    losses: ImageLosses
+    losses: ImageLosses | None = None
     certain: float = 0.0
     abandoned: bool = False
 
@@ -59,6 +59,7 @@ class StretchEvaluation:
         self._shape = prepared.program.shape
         self._cache = cache
         self._stretch = stretch
+        self._all = base
         self._base = base.of(stretch)
         self._work = work
 
@@ -79,7 +80,7 @@ class StretchEvaluation:
             if not candidate.abandoned:
                 self._evaluate_alone(candidate, limit)
 
-    def together(self, candidates: Sequence[Candidate], enough_at: float) -> int:
+    def together(self, candidates: Sequence[Candidate], enough_at: float) -> None:
         """Evaluate candidates packed into common steps, in order, behind the base losses.
 
         The base losses are computed whether or not they are known, so that a candidate's place is
@@ -88,21 +89,16 @@ class StretchEvaluation:
         Args:
             candidates: to evaluate.
             enough_at: loss at or below which those behind a candidate are left.
-
-        Returns:
-            How many of them are evaluated.
         """
         own_parts = [Part(c.node, self._cache.rows(c.node)) for c in candidates]
         finished = self._finished([nobody(self._cache.images), *own_parts])
         everyone, results = next(finished)
         self._base.put(everyone.rows, *results)
-        for done, (part, results) in enumerate(finished, start=1):
-            own = candidates[done - 1].losses.of(self._stretch)
-            own.take_from(self._base)
+        for candidate, (part, results) in zip(candidates, finished, strict=False):
+            own = self._begun(candidate)
             own.put(part.rows, *results)
             if own.mean().loss <= enough_at:
-                return done
-        return len(candidates)
+                return
 
     def _evaluate_alone(self, candidate: Candidate, limit: float) -> None:
         """Evaluate one candidate, the images with the largest losses first.
@@ -110,8 +106,7 @@ class StretchEvaluation:
         The order is kept without a limit too: with some kernels the last bits of an image's loss
         depend on its place in a step, and a node's loss must not depend on the limit.
         """
-        own = candidate.losses.of(self._stretch)
-        own.take_from(self._base)
+        own = self._begun(candidate)
         rows, active = self._cache.rows(candidate.node), self._cache.active[candidate.node]
         rows = rows[np.argsort(-own.losses[rows], kind="stable")]
         candidate.certain += own.losses[~active].sum(dtype=np.float64)
@@ -125,6 +120,14 @@ class StretchEvaluation:
             if candidate.certain > limit:
                 candidate.abandoned = True
                 return
+
+    def _begun(self, candidate: Candidate) -> ImageLosses:
+        """Return the candidate's losses in the stretch, for a start those with it in place."""
+        if candidate.losses is None:
+            candidate.losses = ImageLosses.like(self._all)
+        own = candidate.losses.of(self._stretch)
+        own.take_from(self._base)
+        return own
 
     def _finished(self, parts: Sequence[Part]) -> Iterator[tuple[Part, Results]]:
         """Yield every part with its results, as soon as the last of its steps is done."""

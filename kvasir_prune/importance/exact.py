@@ -22,7 +22,6 @@ from kvasir_prune.importance.prepared import PreparedLayer
 from kvasir_prune.importance.program import LayerProgram
 from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, finite
 from kvasir_prune.importance.sizes import Sizes, sizes_for, worth_keeping
-from kvasir_prune.importance.whole import WholeNetwork
 from kvasir_prune.importance.work import Work
 from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.forward import weights_of
@@ -44,7 +43,7 @@ class ExactScorer:
         images: (n, height, width, channels) uint8, may be a memory map.
         rows: which of the images are the scoring set.
         labels: (len(rows),) int64.
-        batch_size: images per step of a whole evaluation, and of a prefix at most.
+        batch_size: images per step of a prefix, at most.
         memory_budget_gib: a layer's activations are kept up to this size; above it the images are
             taken in stretches, and the prefix is run again for every block of candidates.
 
@@ -66,9 +65,6 @@ class ExactScorer:
         self._chain = chain
         self._weights = weights_of(chain)
         self._set = ScoringSet(images, rows, labels.astype(np.int32))
-        self._whole = WholeNetwork(
-            chain, self._weights, images, rows, labels, batch_size=batch_size
-        )
         self._budget = budget = memory_budget_gib * 2**30
         self._sizes: dict[str, Sizes] = {
             hidden.name: sizes_for(
@@ -88,9 +84,13 @@ class ExactScorer:
         """Return 1 where the suffix of one candidate keeps the processor busy, else more."""
         return self._sizes[self._chain.find(layer).name].block_width
 
-    def evaluate(self, removed: Nodes) -> LossAccuracy:
-        """Return loss and accuracy of the network without the removed nodes."""
-        return self._whole.evaluate(removed)
+    def evaluate(self, removed: Nodes, *, layer: str | None = None) -> LossAccuracy:
+        """Return loss and accuracy of the network without the removed nodes.
+
+        They are those with which candidates of the layer (None: the last one) are compared.
+        """
+        losses = self._run(layer or self._chain.hidden[-1].name, removed, (), NO_LIMITS)
+        return finite(losses.mean(), where="the whole network")
 
     def score(
         self,
@@ -101,12 +101,22 @@ class ExactScorer:
         limits: Limits = NO_LIMITS,
     ) -> tuple[Scored, ...]:
         """Return loss and accuracy without the removed nodes and one candidate, for each."""
+        candidates = [Candidate(node) for node in nodes]
+        self._run(layer, removed, candidates, limits)
+        return tuple(
+            self._answer(layer, candidate, candidate.losses)
+            for candidate in candidates
+            if candidate.losses is not None
+        )
+
+    def _run(
+        self, layer: str, removed: Nodes, candidates: Sequence[Candidate], limits: Limits
+    ) -> ImageLosses:
+        """Evaluate candidates, and return the losses with all of them in place."""
         prepared = self._prepare(layer, removed)
         gone = tuple(removed.get(layer, ()))
         known = self._base if self._removed == gone else None
-        base = known or self._no_losses()
-        candidates = [Candidate(node, self._no_losses()) for node in nodes]
-        done = len(nodes)
+        base = known or ImageLosses.empty(len(self._set), self._chain.dtype)
         for stretch, cache in prepared.stretches():
             cache.move_to(gone)
             evaluation = StretchEvaluation(prepared, cache, stretch, base, self.work)
@@ -116,19 +126,16 @@ class ExactScorer:
             else:
                 is_whole = cache.images == len(self._set)
                 enough_at = limits.enough_at if is_whole else -math.inf
-                done = evaluation.together(candidates, enough_at)
+                evaluation.together(candidates, enough_at)
         self._removed, self._base = gone, base
-        return tuple(self._answer(layer, candidate) for candidate in candidates[:done])
+        return base
 
-    def _no_losses(self) -> ImageLosses:
-        return ImageLosses.empty(len(self._set), self._chain.dtype)
-
-    def _answer(self, layer: str, candidate: Candidate) -> Scored:
+    def _answer(self, layer: str, candidate: Candidate, losses: ImageLosses) -> Scored:
         self.work.evaluations += 1
         if candidate.abandoned:
             self.work.abandoned += 1
             return Scored(candidate.node, candidate.certain / len(self._set), math.nan, True)
-        value = finite(candidate.losses.mean(), where=f"node {candidate.node} of layer {layer}")
+        value = finite(losses.mean(), where=f"node {candidate.node} of layer {layer}")
         return Scored(candidate.node, value.loss, value.accuracy)
 
     def _prepare(self, layer: str, removed: Nodes) -> PreparedLayer:

@@ -26,7 +26,12 @@ class ImageLosses:
     @classmethod
     def empty(cls, images: int, dtype: str) -> ImageLosses:
         """Return one whose losses are yet to be filled in."""
-        return cls(np.zeros(images, dtype), np.zeros(images, np.bool_))
+        return cls(np.empty(images, dtype), np.empty(images, np.bool_))
+
+    @classmethod
+    def like(cls, other: ImageLosses) -> ImageLosses:
+        """Return one of the same shape and type whose losses are yet to be filled in."""
+        return cls.empty(len(other.losses), str(other.losses.dtype))
 
     def of(self, stretch: slice) -> ImageLosses:
         """Return a view of some images; what is put there is put here."""

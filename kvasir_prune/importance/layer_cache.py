@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from kvasir_prune.importance.packing import Part, Step, packed
+from kvasir_prune import backend
 from kvasir_prune.importance.program import LayerProgram
 
 REBUILD_EVERY = 64
@@ -32,7 +32,7 @@ class LayerCache:
 
     Attributes:
         images: n.
-        z: of all images in order, and whatever the padding of the last step gives.
+        z: (n, ...) on the device.
     """
 
     def __init__(
@@ -77,20 +77,28 @@ class LayerCache:
         kernel, *bias = self._reader
         nodes = np.tile(kept, kernel.shape[-2] // len(kept))
         masked = (kernel * nodes[:, None], *bias)
-        self.z = self._joined(
-            self._program.preactivation(self.outputs, rows.reshape(-1), masked)
-            for _, rows, _ in self._all_images(0)
-        )
+        parts = self._parts(self.outputs, axis=1)
+        self.z = _joined([self._program.preactivation(outputs, masked) for outputs in parts])
 
     def _patch(self, node: int) -> None:
-        self.z = self._joined(
-            self._program.without((self.outputs, self.z), self._reader[0], tuple(step))
-            for step in self._all_images(node)
+        kernel, own = self._reader[0], self._parts(backend.take(self.outputs, [node]), axis=1)
+        self.z = _joined(
+            [
+                z - self._program.contribution(outputs, kernel, [node])
+                for z, outputs in zip(self._parts(self.z, axis=0), own, strict=True)
+            ]
         )
 
-    def _joined(self, parts: Iterable[Any]) -> Any:
-        one, *others = parts
-        return ops.concatenate([one, *others], axis=0) if others else one
+    def _parts(self, values: Any, axis: int) -> Iterator[Any]:
+        """Yield as many images at a time as a step has."""
+        size = self._program.shape.segments * self._program.shape.images
+        if self.images <= size:
+            yield values
+            return
+        before = (slice(None),) * axis
+        for start in range(0, self.images, size):
+            yield values[(*before, slice(start, start + size))]
 
-    def _all_images(self, node: int) -> Iterator[Step]:
-        return packed([Part(node, np.arange(self.images))], self._program.shape)
+
+def _joined(parts: Sequence[Any]) -> Any:
+    return ops.concatenate(parts, axis=0) if len(parts) > 1 else parts[0]

@@ -1,4 +1,4 @@
-"""The compiled steps with which the exact scorer works on one layer, each of one fixed shape.
+"""What the exact scorer computes for one layer; its step, compiled, has one fixed shape.
 
 With h the layer's outputs as its reader (the next linear layer L) sees them, and z = L(h) the
 reader's pre-activation, the network without node n continues from z - L(h e_n): a rank-1 update
@@ -34,27 +34,45 @@ class LayerProgram:
         self._reader = chain.layers[hidden.consumer]
         self.shape = shape
         self.dtype = chain.dtype
-        self.preactivation = backend.compiled(self._preactivation)
-        self.without = backend.compiled(self._without)
         self.score = backend.compiled(self._score)
 
-    def _preactivation(self, outputs: Any, rows: Any, reader: Any) -> Any:
-        """Return z for some images: (rows, ...)."""
-        values = backend.take(outputs, rows, axis=1)
-        axes = len(values.shape)
-        values = ops.transpose(values, (*range(1, axes), 0))
+    def preactivation(self, outputs: Any, reader: Any) -> Any:
+        """Return z: (n, ...).
+
+        Args:
+            outputs: of the layer, (nodes, n, ...).
+            reader: its arrays; the kernel may be masked.
+        """
+        axes = len(outputs.shape)
+        values = ops.transpose(outputs, (*range(1, axes), 0))
         if self.hidden.positions > 1:
             values = ops.reshape(values, (-1, self.hidden.positions * self.hidden.nodes))
         return linear(self._reader, reader, values)
 
+    def contribution(self, chosen: Any, kernel: Any, nodes: Any) -> Any:
+        """Return L(h e_n) without the bias: (segments * images, ...).
+
+        Args:
+            chosen: outputs of a node in each segment, (segments, images, ...).
+            kernel: of the reader.
+            nodes: (segments,); one segment where the reader is a Conv2D.
+        """
+        if isinstance(self._reader, keras.layers.Conv2D):
+            one = backend.take(kernel, nodes, axis=2)
+            return convolve(self._reader, one, ops.expand_dims(chosen[0], -1))
+        width = kernel.shape[-1]
+        if self.hidden.positions > 1:
+            by_position = ops.reshape(kernel, (self.hidden.positions, self.hidden.nodes, width))
+            incoming = ops.transpose(backend.take(by_position, nodes, axis=1), (1, 0, 2))
+            return ops.reshape(ops.matmul(chosen, incoming), (-1, width))
+        incoming = backend.take(kernel, nodes)
+        incoming = ops.reshape(incoming, (-1, *(1,) * (len(chosen.shape) - 1), width))
+        return ops.reshape(ops.expand_dims(chosen, -1) * incoming, (-1, *chosen.shape[2:], width))
+
     def _without(self, kept: Any, kernel: Any, step: Any) -> Any:
         """Return the pre-activation without a node, for pairs of node and image.
 
-        Args:
-            kept: the layer's outputs, (nodes, n, ...), and z, (n, ...).
-            kernel: of the reader.
-            step: as in `packing.Step`; a scale of 1 takes the node away, 0 leaves z as it is,
-                through the same operations.
+        A scale of 1 takes the node away, 0 leaves z as it is, through the same operations.
         """
         (outputs, z), (nodes, rows, scales) = kept, step
         flat = ops.reshape(outputs, (-1, *outputs.shape[2:]))
@@ -63,30 +81,16 @@ class LayerProgram:
         by_segment = ops.reshape(scales, (-1, *(1,) * (len(chosen.shape) - 1)))
         chosen = chosen * ops.cast(by_segment, chosen.dtype)
         own = backend.take(z, ops.reshape(rows, (-1,)))
-        return own - self._contribution(chosen, kernel, nodes)
-
-    def _contribution(self, chosen: Any, kernel: Any, nodes: Any) -> Any:
-        """Return L(h e_n) without the bias, (segments * images, ...)."""
-        if isinstance(self._reader, keras.layers.Conv2D):
-            one = backend.take(kernel, nodes, axis=2)
-            return convolve(self._reader, one, chosen[0][..., None])
-        width = kernel.shape[-1]
-        if self.hidden.positions > 1:
-            by_position = ops.reshape(kernel, (self.hidden.positions, self.hidden.nodes, width))
-            incoming = ops.transpose(backend.take(by_position, nodes, axis=1), (1, 0, 2))
-            return ops.reshape(ops.matmul(chosen, incoming), (-1, width))
-        incoming = backend.take(kernel, nodes)
-        incoming = ops.reshape(incoming, (-1, *(1,) * (len(chosen.shape) - 1), width))
-        return ops.reshape(chosen[..., None] * incoming, (-1, *chosen.shape[2:], width))
+        return own - self.contribution(chosen, kernel, nodes)
 
     def _score(self, kept: Any, weights: Any, labels: Any, step: Any) -> tuple[Any, Any]:
         """Return each pair's cross-entropy and whether its prediction is right.
 
         Args:
-            kept: as in `_without`.
+            kept: the layer's outputs, (nodes, n, ...), and z, (n, ...).
             weights: of the reader and of all layers behind it.
             labels: (n,) int32.
-            step: as in `_without`.
+            step: a `packing.Step` as a plain tuple.
 
         Returns:
             Two arrays of shape (segments * images,).
@@ -103,8 +107,10 @@ def _cross_entropies(logits: Any, labels: Any) -> tuple[Any, Any]:
 
     Rows become columns: sums over a few classes are vectorised along the images then.
     """
-    shifted = ops.transpose(logits - ops.max(logits, axis=1, keepdims=True))
-    classes = ops.arange(logits.shape[1], dtype="int32")[:, None]
-    own = ops.sum(ops.where(ops.equal(classes, labels), shifted, 0.0), axis=0)
-    first = ops.min(ops.where(ops.equal(shifted, 0.0), classes, logits.shape[1]), axis=0)
+    rows, classes = logits.shape
+    columns = ops.transpose(logits)
+    shifted = columns - ops.max(columns, axis=0)
+    own = backend.take(ops.reshape(shifted, (-1,)), labels * rows + ops.arange(rows, dtype="int32"))
+    each = ops.arange(classes, dtype="int32")[:, None]
+    first = ops.min(ops.where(ops.equal(shifted, 0.0), each, classes), axis=0)
     return ops.log(ops.sum(ops.exp(shifted), axis=0)) - own, ops.equal(first, labels)

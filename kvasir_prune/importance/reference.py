@@ -75,7 +75,7 @@ class ReferenceScorer:
         """Return 1: what is literal goes one by one."""
         return 1
 
-    def evaluate(self, removed: Nodes) -> LossAccuracy:
+    def evaluate(self, removed: Nodes, *, layer: str | None = None) -> LossAccuracy:
         """Return loss and accuracy of the network without the removed nodes."""
         return self._whole.evaluate(removed)
 

@@ -19,8 +19,16 @@ class Scorer(Protocol):
     def block_width(self, layer: str) -> int:
         """Return how many candidates of the layer one call of `score` takes best."""
 
-    def evaluate(self, removed: Nodes) -> LossAccuracy:
-        """Return loss and accuracy of the network without the removed nodes."""
+    def evaluate(self, removed: Nodes, *, layer: str | None = None) -> LossAccuracy:
+        """Return loss and accuracy of the network without the removed nodes.
+
+        Args:
+            removed: as in `score`.
+            layer: whose candidates are being scored, if any are: what is kept of it may serve.
+
+        Raises:
+            NumericalError: the loss is NaN or infinite.
+        """
 
     def score(
         self,

@@ -39,9 +39,6 @@ def replay(
 ) -> Iterator[tuple[Point, LossAccuracy]]:
     """Yield each point with what the scorer measures there.
 
-    A point is the last removal before it, scored as a candidate; so whatever the scorer keeps of
-    a layer serves all of its points.
-
     Args:
         ledger: of a pruning job.
         scorer: on any split.
@@ -49,13 +46,9 @@ def replay(
     """
     removals = _removals(ledger)
     for point in wanted:
-        if point.removed == 0:
-            yield point, scorer.evaluate({})
-            continue
-        last = removals[point.removed - 1]
-        before = _by_layer(ledger, removals[: point.removed - 1])
-        (score,) = scorer.score(ledger.layers[last.layer].name, before, [last.node])
-        yield point, LossAccuracy(score.loss, score.accuracy)
+        layer = ledger.layers[max(point.layer, 0)].name
+        removed = _by_layer(ledger, removals[: point.removed])
+        yield point, scorer.evaluate(removed, layer=layer)
 
 
 def _removals(ledger: Ledger) -> list[Removed]:
