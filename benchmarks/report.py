@@ -20,14 +20,15 @@ class Report:
         reference_seconds: the literal way, whole or, over ten minutes, the mean of the even sample
             `reference_evaluations_timed` times `evaluations`.
         exact_seconds_cold: first job of the process: making the scorer, compiling, the baseline.
-        exact_seconds_warm: the same job again with the same scorer, whose steps are compiled.
+        exact_seconds_warm: the same job again with the same scorer, whose steps are compiled; the
+            median of `exact_jobs_warm`.
         ratio_cold, ratio_warm: reference_seconds over these.
         evaluations: candidates whose losses decided; equal for both where `identical`.
         peak_memory_gib: high-water mark of the process after both exact jobs and before the
             reference; holds Python, Keras and, if it was trained now, the training.
         identical: the list of removed nodes ("full"), or every compared decision ("sample").
         seed, scorer, images, nodes, nodes_removed, note: what was pruned, by what.
-        repeatable: whether the cold and the warm job removed the same nodes.
+        repeatable: whether the cold and all warm jobs removed the same nodes.
         reference: "full" where all its decisions were compared, or "sample".
         reference_part: "whole network", or from which layer on the decisions were checked on
             features computed once; the timing is always that of the whole network.
@@ -63,6 +64,7 @@ class Report:
     nodes: int
     nodes_removed: int
     note: str
+    exact_jobs_warm: int
     repeatable: bool
     reference: str
     reference_part: str

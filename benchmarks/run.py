@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from dataclasses import dataclass
+from statistics import median
 
 from benchmarks.limit import matrix_multiply_rate, multiply_adds_of, share_of_limit
 from benchmarks.problem import Problem
@@ -16,6 +18,9 @@ from kvasir_prune import backend
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.importance.scorers import SCORERS
 from kvasir_prune.progress import Progress
+
+WARM_S, MOST_WARM = 5.0, 9
+"""Warm jobs are repeated until they took so long together, or are so many."""
 
 
 def scorer_of(problem: Problem, name: str) -> Scorer:
@@ -37,20 +42,31 @@ def peak_memory_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def _twice(problem: Problem, name: str, progress: Progress) -> tuple[Job, Job, int | None]:
+@dataclass(frozen=True)
+class _Measured:
+    """The first job of a process, those after it, and the multiply-adds of one of these."""
+
+    cold: Job
+    warm: tuple[Job, ...]
+    multiply_adds: int | None
+
+
+def _measured(problem: Problem, name: str, progress: Progress) -> _Measured:
     """Prune with a new scorer, its making counted, and again with the same one, compiled by now.
 
-    Returns:
-        Both jobs, and the multiply-adds of the second.
+    Jobs that are over soon are repeated: other work on the machine may double one of them.
     """
     began = time.perf_counter()
     scorer = scorer_of(problem, name)
     strategy, layers = problem.strategy(), problem.layers
     cold = job(scorer, strategy, layers, title=f"{name}, cold", progress=progress, began=began)
     before = multiply_adds_of(scorer)
-    warm = job(scorer, problem.strategy(), layers, title=f"{name}, warm", progress=progress)
+    warm = [job(scorer, problem.strategy(), layers, title=f"{name}, warm", progress=progress)]
     after = multiply_adds_of(scorer)
-    return cold, warm, None if before is None or after is None else after - before
+    while sum(one.seconds for one in warm) < WARM_S and len(warm) < MOST_WARM:
+        warm.append(job(scorer, strategy, layers, title=f"{name}, warm", progress=progress))
+    difference = None if before is None or after is None else after - before
+    return _Measured(cold, tuple(warm), difference)
 
 
 def benchmark(
@@ -66,16 +82,18 @@ def benchmark(
         threads: that the backend was given.
         progress: told of everything that takes long.
     """
-    cold, warm, multiply_adds = _twice(problem, scorer, progress)
+    measured = _measured(problem, scorer, progress)
+    cold, warm, multiply_adds = measured.cold, measured.warm[0], measured.multiply_adds
+    seconds = median(one.seconds for one in measured.warm)
     peak = peak_memory_gib()
     rate = matrix_multiply_rate()
     finding = reference_of(suite, problem, warm, full=full, progress=progress)
     return Report(
         suite=suite.name,
         exact_seconds_cold=cold.seconds,
-        exact_seconds_warm=warm.seconds,
+        exact_seconds_warm=seconds,
         ratio_cold=finding.reference_seconds / cold.seconds,
-        ratio_warm=finding.reference_seconds / warm.seconds,
+        ratio_warm=finding.reference_seconds / seconds,
         evaluations=warm.evaluations,
         peak_memory_gib=peak,
         seed=problem.config.seed,
@@ -84,12 +102,13 @@ def benchmark(
         nodes=sum(layer.nodes for layer in problem.layers),
         nodes_removed=sum(map(len, warm.removed)),
         note=suite.note,
-        repeatable=cold.removed == warm.removed,
+        exact_jobs_warm=len(measured.warm),
+        repeatable=all(cold.removed == one.removed for one in measured.warm),
         reference_batch_size=suite.reference_batch_size,
         probes=suite.probes,
         multiply_adds=multiply_adds,
         matrix_multiply_rate=rate,
-        share_of_limit=share_of_limit(multiply_adds, warm.seconds, rate),
+        share_of_limit=share_of_limit(multiply_adds, seconds, rate),
         threads=threads,
         versions=backend.versions(),
         **vars(finding),

@@ -81,10 +81,11 @@ class LayerCache:
         self.z = _joined([self._program.preactivation(outputs, masked) for outputs in parts])
 
     def _patch(self, node: int) -> None:
-        kernel, own = self._reader[0], self._parts(backend.take(self.outputs, [node]), axis=1)
+        nodes = np.asarray([node], np.int32)
+        own = self._parts(backend.take(self.outputs, nodes), axis=1)
         self.z = _joined(
             [
-                z - self._program.contribution(outputs, kernel, [node])
+                self._program.patched(z, outputs, self._reader[0], nodes)
                 for z, outputs in zip(self._parts(self.z, axis=0), own, strict=True)
             ]
         )

@@ -34,6 +34,7 @@ class LayerProgram:
         self._reader = chain.layers[hidden.consumer]
         self.shape = shape
         self.dtype = chain.dtype
+        self.patched = backend.compiled(self._patched)
         self.score = backend.compiled(self._score)
 
     def preactivation(self, outputs: Any, reader: Any) -> Any:
@@ -49,7 +50,11 @@ class LayerProgram:
             values = ops.reshape(values, (-1, self.hidden.positions * self.hidden.nodes))
         return linear(self._reader, reader, values)
 
-    def contribution(self, chosen: Any, kernel: Any, nodes: Any) -> Any:
+    def _patched(self, z: Any, outputs: Any, kernel: Any, nodes: Any) -> Any:
+        """Return z without a node, from its outputs (1, n, ...)."""
+        return z - self._contribution(outputs, kernel, nodes)
+
+    def _contribution(self, chosen: Any, kernel: Any, nodes: Any) -> Any:
         """Return L(h e_n) without the bias: (segments * images, ...).
 
         Args:
@@ -81,7 +86,7 @@ class LayerProgram:
         by_segment = ops.reshape(scales, (-1, *(1,) * (len(chosen.shape) - 1)))
         chosen = chosen * ops.cast(by_segment, chosen.dtype)
         own = backend.take(z, ops.reshape(rows, (-1,)))
-        return own - self.contribution(chosen, kernel, nodes)
+        return own - self._contribution(chosen, kernel, nodes)
 
     def _score(self, kept: Any, weights: Any, labels: Any, step: Any) -> tuple[Any, Any]:
         """Return each pair's cross-entropy and whether its prediction is right.
