@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from kvasir_prune.errors import ModelError
 from kvasir_prune.importance.reference import ReferenceScorer
-from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, finite
+from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer, finite
 from kvasir_prune.models import Chain
 from kvasir_prune.types import Limits, LossAccuracy, Scored
 
 Array = NDArray[Any]
 
 
-class Literal:
+class Literal(Scorer):
     """A `Scorer` that zeroes a node's incoming weights, evaluates all images, and restores.
 
     That removes a node only under ReLU without batch normalisation. The model is a copy in which

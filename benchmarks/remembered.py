@@ -11,7 +11,7 @@ from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer
 from kvasir_prune.types import Limits, LossAccuracy, Scored
 
 
-class Remembered:
+class Remembered(Scorer):
     """A `Scorer` that asks another one only what it has not answered before.
 
     Every answer is a line of JSON, written before it is given; a line that a killed process left

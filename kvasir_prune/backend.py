@@ -7,17 +7,20 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import packages_distributions, version
 from typing import Any
 
 from kvasir_prune import __version__
-from kvasir_prune.errors import BackendError
+from kvasir_prune.errors import BackendError, DeviceMemoryError
 
 MODULES = ("keras", "numpy", "h5py", "cv2", "sklearn", "scipy")
 BACKENDS = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("torch",)}
 """The modules of each backend, whose versions can change a result."""
+OUT_OF_MEMORY = {"MemoryError", "ResourceExhaustedError", "OutOfMemoryError"}
+"""Names of exceptions: of Python and NumPy, of TensorFlow, of torch. JAX has none of its own."""
 
 
 def name() -> str:
@@ -216,6 +219,27 @@ class _Traced:
 
         traced = tf.function(on_flat, autograph=False, jit_compile=False)
         return traced.get_concrete_function(*map(tf.convert_to_tensor, leaves))
+
+
+@contextmanager
+def memory_errors_named(where: str) -> Iterator[None]:
+    """Raise `DeviceMemoryError` where the backend, NumPy or Python says that memory is exhausted.
+
+    Args:
+        where: what is being computed.
+    """
+    try:
+        yield
+    except Exception as error:
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        if not kinds & OUT_OF_MEMORY and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise DeviceMemoryError(
+            "There is not enough memory.",
+            where=where,
+            got=str(error).partition("\n")[0],
+            fix="lower importance.memory_budget_gib and importance.batch_size, or free memory",
+        ) from error
 
 
 def versions() -> dict[str, str]:

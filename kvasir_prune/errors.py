@@ -98,6 +98,10 @@ class BackendError(KvasirPruneError):
     """The backend that Keras is to run on is unknown or not installed."""
 
 
+class DeviceMemoryError(KvasirPruneError):
+    """The memory of the device, or of the machine, does not hold what is to be computed."""
+
+
 class DataError(KvasirPruneError):
     """The images, their folder, archive or manifest cannot be used."""
 

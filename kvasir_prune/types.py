@@ -96,4 +96,16 @@ class LayerFinished:
     evaluations: int
 
 
-Entry = Scored | Removed | Ignored | LayerFinished
+@dataclass(frozen=True)
+class Halved:
+    """Memory did not suffice: from here on the layer is scored in steps half as large.
+
+    Other steps may give other last bits, so a resumed run must do the same. `evaluations` counts
+    the candidates scored before.
+    """
+
+    layer: int
+    evaluations: int
+
+
+Entry = Scored | Removed | Ignored | LayerFinished | Halved

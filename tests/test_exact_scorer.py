@@ -186,7 +186,7 @@ def test_a_loss_has_the_same_bits_in_every_segment_of_a_step(name: str, count: i
     """With 32 segments of this network some rows of a matrix product have other last bits."""
     scorer, rng = scorer_of(network(name), count=count), np.random.default_rng(0)
     for hidden in scorer._chain.hidden[-2:]:
-        shape = scorer._sizes[hidden.name].step
+        shape = scorer._sizing.of(hidden.name).step
         nodes = rng.integers(hidden.nodes, size=shape.segments, dtype=np.int32)
         rows = rng.integers(count, size=(shape.segments, shape.images), dtype=np.int32)
         step = Step(nodes, rows, np.ones(shape.segments, np.float32))

@@ -18,6 +18,7 @@ from kvasir_prune.errors import LedgerError
 from kvasir_prune.ledger import HDF5Ledger, Ledger, MemoryLedger
 from kvasir_prune.types import (
     Entry,
+    Halved,
     Ignored,
     LayerFinished,
     LayerSize,
@@ -33,12 +34,15 @@ STORY: tuple[Entry, ...] = (
     Removed(0, 1, 0.05, 0.7, 0.6, 2),
     Ignored(0, 0, -0.3, 3),
     Scored(2, 0.71, 0.6),
+    Halved(0, 4),
     LayerFinished(0, 4),
     Ignored(1, 3, -0.4, 5, is_bound=True),
     Scored(0, 0.9, 0.5),
+    Halved(1, 6),
     Scored(1, 1 / 3, 2 / 3),
 )
-KEPT = tuple(e for e in STORY[:-2] if not isinstance(e, Scored)) + STORY[-2:]
+SCORES = (STORY[-3], STORY[-1])
+KEPT = tuple(entry for entry in STORY if not isinstance(entry, Scored)) + SCORES
 
 Maker = Callable[[Path], Ledger]
 
@@ -76,7 +80,8 @@ def test_state_is_the_fold_of_the_story(make: Maker, tmp_path: Path) -> None:
     assert state.removed_by_name() == {"fc2": (1,)}
     assert state.ignored == {3}
     assert state.looked_at == {0, 1, 3}
-    assert state.scores == STORY[-2:]
+    assert state.scores == SCORES
+    assert state.halvings == 1
     assert (state.evaluations, state.evaluations_before) == (7, 4)
     assert not state.finished
 
@@ -116,6 +121,7 @@ events = st.one_of(
     st.builds(Scored, st.integers(0, 4), finite, finite),
     st.builds(Removed, st.just(0), st.integers(0, 4), finite, finite, finite, st.integers(0, 99)),
     st.builds(Ignored, st.just(0), st.integers(0, 4), finite, st.integers(0, 99), st.booleans()),
+    st.builds(Halved, st.just(0), st.integers(0, 99)),
 )
 
 
@@ -142,7 +148,7 @@ def test_the_layout_that_readers_rely_on(tmp_path: Path) -> None:
     assert isinstance(ledger, HDF5Ledger)
     ledger.record_evolution([(0, -1, "train", 0.1, 0.9), (1, 0, "test", 0.2, 0.8)])
     with h5py.File(tmp_path / "pruning.h5") as file:
-        assert file.attrs["schema_version"] == 1
+        assert file.attrs["schema_version"] == 2
         assert file.attrs["config"] == "abc"
         assert [name.decode() for name in file["layers"]["name"]] == ["fc2", "fc1"]
         assert file["layers"]["nodes"].tolist() == [5, 4]
@@ -150,7 +156,8 @@ def test_the_layout_that_readers_rely_on(tmp_path: Path) -> None:
         assert file["removed"].dtype["loss"] == np.float64
         assert file["removed"]["seq"].tolist() == [0]
         assert file["removed"]["evaluations"].tolist() == [2]
-        assert file["ignored"]["seq"].tolist() == [1, 2]
+        assert file["ignored"]["seq"].tolist() == [1, 3]
+        assert file["halved"]["seq"].tolist() == [2, 4]
         assert file["ignored"]["is_bound"].tolist() == [False, True]
         assert file["scores"]["node"].tolist() == [0, 1]
         assert file["evolution"]["removed"].tolist() == [0, 1]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from kvasir_prune.importance.scorer import NO_LIMITS
+from kvasir_prune.importance.scorer import NO_LIMITS, Scorer
 from kvasir_prune.types import Limits, LossAccuracy, Scored
 
 LossOf = Callable[[frozenset[tuple[str, int]]], float]
 
 
-class ToyScorer:
+class ToyScorer(Scorer):
     """A scorer whose losses are a function of the set of removed (layer, node) pairs.
 
     So are its accuracies, by `accuracy_of`; they are 0.5 without it.

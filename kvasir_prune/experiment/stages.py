@@ -93,8 +93,12 @@ def measure_importance(run: Run) -> None:
         )
     with run.progress.task("Node importance", None) as task, _keeper(run, IMPORTANCE) as keeper:
         steps = measure(run.scorer, store, commit_every_s=run.config.pruning.commit_every_s)
+        halved = dict(store.halvings)
         for fresh in steps:
             layer = store.layers[fresh[-1].layer].name
+            if store.halvings != halved:
+                run.progress.note(_smaller_steps(layer))
+                halved = dict(store.halvings)
             keeper.took(layer, len(fresh))
             if forecast := of_importance(keeper.pace, store):
                 task.foresee(
@@ -148,11 +152,17 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
     with run.progress.task("Pruning", None) as task, _keeper(run, PRUNING) as keeper:
         before = ledger.state
         for state in prune(strategy, run.scorer, ledger, commit_every_s=every):
+            if state.halvings > before.halvings:
+                run.progress.note(_smaller_steps(state.layers[state.layer].name))
             scored = state.evaluations - before.evaluations
             keeper.took(state.layers[before.layer].name, scored)
             if forecast := of_pruning(keeper.pace, run.config, expected, state):
                 task.foresee(forecast.done_s, forecast.left_s, **_facts(state))
             before = state
+
+
+def _smaller_steps(layer: str) -> str:
+    return f"Memory does not suffice: layer {layer} goes on in smaller steps, more slowly"
 
 
 def _facts(state: State) -> dict[str, object]:

@@ -15,24 +15,27 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir_prune import backend
+from kvasir_prune.errors import DeviceMemoryError
 from kvasir_prune.importance.evaluation import Candidate, StretchEvaluation
 from kvasir_prune.importance.image_losses import ImageLosses
 from kvasir_prune.importance.prefix import LayerOutputs, Prefix, ScoringSet
 from kvasir_prune.importance.prepared import PreparedLayer
 from kvasir_prune.importance.program import LayerProgram
-from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, finite
-from kvasir_prune.importance.sizes import Sizes, sizes_for, worth_keeping
+from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer, finite
+from kvasir_prune.importance.sizing import Sizing
 from kvasir_prune.importance.work import Work
 from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.forward import weights_of
 from kvasir_prune.models.surgery import cut_weights
 from kvasir_prune.types import Limits, LossAccuracy, Scored
 
+MOST_HALVINGS = 8
 CERTAINLY = 1e-9
 """How far (nats) a partial mean must be beyond the limit: far more than rounding can do."""
 
 
-class ExactScorer:
+class ExactScorer(Scorer):
     """Scores candidates in blocks of fixed, padded shapes.
 
     A node's loss is a function of the network, the scoring set and the order of the removals in
@@ -65,13 +68,9 @@ class ExactScorer:
         self._chain = chain
         self._weights = weights_of(chain)
         self._set = ScoringSet(images, rows, labels.astype(np.int32))
-        self._budget = budget = memory_budget_gib * 2**30
-        self._sizes: dict[str, Sizes] = {
-            hidden.name: sizes_for(
-                chain, hidden, len(rows), batch_size=batch_size, budget_bytes=budget
-            )
-            for hidden in chain.hidden
-        }
+        self._sizing = Sizing(
+            chain, len(rows), batch_size=batch_size, budget_bytes=memory_budget_gib * 2**30
+        )
         self._programs: dict[str, LayerProgram] = {}
         self._prefixes: dict[tuple[Hidden, ...], Prefix] = {}
         self._beside: dict[str, tuple[Mapping[str, frozenset[int]], LayerOutputs]] = {}
@@ -80,16 +79,28 @@ class ExactScorer:
         self._removed: tuple[int, ...] | None = None
         self._base: ImageLosses | None = None
 
+    def halvings(self, layer: str) -> int:
+        """Return how often the layer's steps were halved because memory did not suffice."""
+        return self._sizing.halvings(layer)
+
+    def halve(self, layer: str, times: int) -> None:
+        """Work on a layer in steps halved at least so often; what was kept is let go."""
+        if times > self.halvings(layer):
+            self._sizing.halve(layer, times)
+            self._programs.pop(layer, None)
+            self._prepared = None
+            self._beside.clear()
+
     def block_width(self, layer: str) -> int:
         """Return 1 where the suffix of one candidate keeps the processor busy, else more."""
-        return self._sizes[self._chain.find(layer).name].block_width
+        return self._sizing.of(layer).block_width
 
     def evaluate(self, removed: Nodes, *, layer: str | None = None) -> LossAccuracy:
         """Return loss and accuracy of the network without the removed nodes.
 
         They are those with which candidates of the layer (None: the last one) are compared.
         """
-        losses = self._run(layer or self._chain.hidden[-1].name, removed, (), NO_LIMITS)
+        losses, _ = self._run(layer or self._chain.hidden[-1].name, removed, (), NO_LIMITS)
         return finite(losses.mean(), where="the whole network")
 
     def score(
@@ -101,8 +112,7 @@ class ExactScorer:
         limits: Limits = NO_LIMITS,
     ) -> tuple[Scored, ...]:
         """Return loss and accuracy without the removed nodes and one candidate, for each."""
-        candidates = [Candidate(node) for node in nodes]
-        self._run(layer, removed, candidates, limits)
+        _, candidates = self._run(layer, removed, nodes, limits)
         return tuple(
             self._answer(layer, candidate, candidate.losses)
             for candidate in candidates
@@ -110,6 +120,20 @@ class ExactScorer:
         )
 
     def _run(
+        self, layer: str, removed: Nodes, nodes: Sequence[int], limits: Limits
+    ) -> tuple[ImageLosses, Sequence[Candidate]]:
+        """Evaluate candidates, in smaller and smaller steps until memory suffices."""
+        while True:
+            candidates = [Candidate(node) for node in nodes]
+            try:
+                with backend.memory_errors_named(f"scoring of layer {layer}"):
+                    return self._run_once(layer, removed, candidates, limits), candidates
+            except DeviceMemoryError:
+                if self.halvings(layer) == MOST_HALVINGS:
+                    raise
+            self.halve(layer, self.halvings(layer) + 1)
+
+    def _run_once(
         self, layer: str, removed: Nodes, candidates: Sequence[Candidate], limits: Limits
     ) -> ImageLosses:
         """Evaluate candidates, and return the losses with all of them in place."""
@@ -145,7 +169,7 @@ class ExactScorer:
             return last
         self._collect_outputs()
         self._prepared, self._removed, self._base = None, None, None
-        hidden, sizes = self._chain.find(layer), self._sizes[layer]
+        hidden, sizes = self._chain.find(layer), self._sizing.of(layer)
         if layer not in self._programs:
             self._programs[layer] = LayerProgram(self._chain, hidden, sizes.step)
         self._elsewhere = elsewhere
@@ -163,10 +187,8 @@ class ExactScorer:
 
     def _prefix(self, hidden: Hidden) -> Prefix:
         """Return the prefix of the layer and of the uncut layers before it that fit in memory."""
-        before: tuple[Hidden, ...] = ()
-        if self._sizes[hidden.name].stretch == len(self._set):
-            fitting = worth_keeping(self._chain, hidden, len(self._set), self._budget)
-            before = tuple(layer for layer in fitting if layer.name not in self._elsewhere)
+        beside = self._sizing.beside(hidden)
+        before = (layer for layer in beside if layer.name not in self._elsewhere)
         layers = (*before, hidden)
         if layers not in self._prefixes:
             self._prefixes[layers] = Prefix(self._chain, layers)

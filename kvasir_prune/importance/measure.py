@@ -31,10 +31,13 @@ def measure(
         # Backward, as in pruning: the outputs of earlier layers come by on the way.
         for number, layer in reversed(list(enumerate(store.layers))):
             missing = store.missing(number)
+            scorer.halve(layer.name, store.halvings.get(layer.name, 0))
             width = scorer.block_width(layer.name)
             for start in range(0, len(missing), width):
                 block = missing[start : start + width]
                 scores = scorer.score(layer.name, {}, block)
+                if times := scorer.halvings(layer.name):
+                    store.halvings[layer.name] = times
                 yield store.record(number, scores)
                 if time.monotonic() - committed >= commit_every_s:
                     store.commit()

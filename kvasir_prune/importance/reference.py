@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir_prune.evaluation.metrics import loss_accuracy
-from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, finite
+from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer, finite
 from kvasir_prune.importance.whole import WholeNetwork
 from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.forward import Weights, mask, weights_of
@@ -36,7 +36,7 @@ class _Prepared:
     inputs: NDArray[Any] | None
 
 
-class ReferenceScorer:
+class ReferenceScorer(Scorer):
     """Scores one node at a time.
 
     Args:

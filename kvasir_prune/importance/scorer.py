@@ -16,6 +16,14 @@ NO_LIMITS = Limits()
 class Scorer(Protocol):
     """Measures networks without some of their nodes, on one set of images."""
 
+    def halvings(self, layer: str) -> int:
+        """Return how often the layer's steps were halved because memory did not suffice."""
+        return 0
+
+    def halve(self, layer: str, times: int) -> None:
+        """Work on a layer in steps halved at least so often, as the run did before."""
+        return
+
     def block_width(self, layer: str) -> int:
         """Return how many candidates of the layer one call of `score` takes best."""
 

@@ -15,8 +15,10 @@ from kvasir_prune.models.work import values_of
 
 STEP_BYTES = 2**23
 """The largest activation of a step before a Conv2D reader, about."""
+LEAST_IMAGES, MOST_IMAGES = 16, 1024
+"""Images of such a step."""
 PACKED_STEP_BYTES = 2**22
-"""The same before a Dense reader: it should stay in a processor's cache."""
+"""The largest activation of a step before a Dense reader: it should stay in a cache."""
 PREFIX_STEP_BYTES = 2**27
 """The largest activation of a step of the prefix, about."""
 SEGMENT = 128
@@ -59,6 +61,19 @@ class Sizes:
     stretch: int
     block_width: int
 
+    def halved(self, times: int) -> Sizes:
+        """Return sizes with which about 2**times times less memory is needed."""
+        if times == 0:
+            return self
+        segments, images = self.step.segments, self.step.images
+        if segments == 1:
+            step = StepShape(1, max(LEAST_IMAGES, images >> times))
+        else:
+            groups = max(1, (segments // WHOLE_GROUPS) >> times)
+            step = StepShape(WHOLE_GROUPS * groups, images)
+        prefix_batch, stretch = max(1, self.prefix_batch >> times), max(1, self.stretch >> times)
+        return Sizes(step, prefix_batch, stretch, STREAMED_BLOCK)
+
 
 def sizes_for(
     chain: Chain, hidden: Hidden, images: int, *, batch_size: int, budget_bytes: float
@@ -73,7 +88,8 @@ def sizes_for(
         budget_bytes: for the activations that are kept.
     """
     values = [values_of(chain, place) for place in range(len(chain.layers))]
-    before, after = values[: hidden.consumer], values[hidden.consumer :]
+    # The same for all layers: one's outputs may come from another one's prefix.
+    before, after = values[: chain.hidden[-1].consumer], values[hidden.consumer :]
     itemsize = np.dtype(chain.dtype).itemsize
     stretch = int(np.clip(budget_bytes // kept_bytes(chain, hidden), 1, images))
     prefix_batch = int(np.clip(PREFIX_STEP_BYTES // (itemsize * max(before)), 1, batch_size))
@@ -84,7 +100,8 @@ def sizes_for(
         step, width = StepShape(segments, SEGMENT), STEPS_PER_BLOCK * segments * SEGMENT // images
     else:
         rows = _power_of_two(STEP_BYTES // (itemsize * max(after)))
-        step, width = StepShape(1, max(16, min(rows, _power_of_two(images // 4), 1024))), 1
+        rows = min(rows, _power_of_two(images // 4), MOST_IMAGES)
+        step, width = StepShape(1, max(LEAST_IMAGES, rows)), 1
     width = STREAMED_BLOCK if stretch < images else max(1, width)
     return Sizes(step, prefix_batch, stretch, width)
 

@@ -6,7 +6,8 @@ Layout (float64 throughout; every row carries a CRC-32)::
     /baseline  loss, accuracy of the whole network on the scoring set
     /nodes     layer (index into /layers), node, loss, accuracy, importance
 
-Attributes: schema_version, complete, low, high, and the digests of what it was measured on.
+Attributes: schema_version, complete, low, high, halvings.LAYER where memory did not suffice, and
+the digests of what it was measured on.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from kvasir_prune.publish import publishing
 from kvasir_prune.types import LayerSize, LossAccuracy, Scored
 
 SCHEMA_VERSION = 1
+HALVINGS = "halvings."
 LAYERS = np.dtype(
     [("name", "S128"), ("nodes", "<i8"), ("important", "<i8"), ("zero", "<i8"), ("worse", "<i8")]
 )
@@ -74,6 +76,9 @@ class ImportanceStore:
         layers, baseline, low, high, identity: what a new file starts from; an existing one
             brings its own.
 
+    Attributes:
+        halvings: layer name -> how often its steps were halved for want of memory.
+
     Raises:
         LedgerError: the file is damaged, or of another schema version.
     """
@@ -90,6 +95,7 @@ class ImportanceStore:
     ) -> None:
         self.path = path
         self._measured: list[Measurement] = []
+        self.halvings: dict[str, int] = {}
         if path.exists():
             self._read()
             return
@@ -145,6 +151,8 @@ class ImportanceStore:
             attributes = {"low": self.low, "high": self.high, "complete": self.complete}
             for key, value in {"schema_version": SCHEMA_VERSION, **attributes}.items():
                 file.attrs[key] = value
+            for layer, times in self.halvings.items():
+                file.attrs[f"{HALVINGS}{layer}"] = times
             for key, text in self.identity.items():
                 file.attrs[f"identity.{key}"] = text
             file.create_dataset("layers", data=table(LAYERS, rows))
@@ -159,6 +167,11 @@ class ImportanceStore:
                 key.removeprefix(prefix): str(value)
                 for key, value in file.attrs.items()
                 if key.startswith(prefix)
+            }
+            self.halvings = {
+                key.removeprefix(HALVINGS): int(value)
+                for key, value in file.attrs.items()
+                if key.startswith(HALVINGS)
             }
             self.low, self.high = float(file.attrs["low"]), float(file.attrs["high"])
             layers = read_table(file, "layers", LAYERS)

@@ -27,7 +27,7 @@ class Ledger(Protocol):
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """All removals, ignored nodes and finished layers, then the scores since the last."""
+        """All events in order, then the scores that none of them has made obsolete."""
 
     @property
     def state(self) -> State:

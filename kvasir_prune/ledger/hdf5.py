@@ -6,10 +6,12 @@ Layout (all losses, accuracies and importances float64; every row carries a CRC-
     /baseline   loss, accuracy
     /removed    seq, layer, node, importance, loss, accuracy, evaluations
     /ignored    seq, layer, node, importance, is_bound, evaluations
-    /scores     node, loss, accuracy: what has been scored since the last event
+    /halved     seq, layer, evaluations: memory did not suffice, see `Halved`
+    /scores     node, loss, accuracy: what has been scored since the last other event
     /evolution  removed, layer, split, loss, accuracy: measured afterwards, see `evolution`
 
-`layer` is an index into /layers; one `seq` counts removals and ignored nodes together.
+`layer` is an index into /layers; one `seq` counts removals, ignored nodes and halvings
+together.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from kvasir_prune.ledger.tables import Table, check_schema, open_for_reading, re
 from kvasir_prune.publish import publishing
 from kvasir_prune.types import (
     Entry,
+    Halved,
     Ignored,
     LayerFinished,
     LayerSize,
@@ -37,7 +40,7 @@ from kvasir_prune.types import (
     Scored,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 LAYERS = np.dtype(
     [("name", "S128"), ("nodes", "<i8"), ("finished_at", "<i8"), ("evaluations", "<i8")]
@@ -64,6 +67,7 @@ IGNORED = np.dtype(
         ("evaluations", "<i8"),
     ]
 )
+HALVED = np.dtype([("seq", "<i8"), ("layer", "<i4"), ("evaluations", "<i8")])
 SCORES = np.dtype([("node", "<i4"), ("loss", "<f8"), ("accuracy", "<f8")])
 EVOLUTION = np.dtype(
     [
@@ -147,7 +151,8 @@ class HDF5Ledger:
             file.create_dataset("baseline", data=table(LOSS, [astuple(self.baseline)])[0])
 
     def _tables(self) -> dict[str, Table]:
-        rows: dict[str, list[tuple[Any, ...]]] = {"removed": [], "ignored": [], "scores": []}
+        names = ("removed", "ignored", "halved", "scores")
+        rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
         ends = [(-1, 0)] * len(self.layers)
         seq = 0
         for entry in self.entries:
@@ -159,6 +164,9 @@ class HDF5Ledger:
                     seq += 1
                 case Ignored(layer, node, importance, evaluations, is_bound):
                     rows["ignored"].append((seq, layer, node, importance, is_bound, evaluations))
+                    seq += 1
+                case Halved(layer, evaluations):
+                    rows["halved"].append((seq, layer, evaluations))
                     seq += 1
                 case LayerFinished(layer, evaluations):
                     ends[layer] = (seq, evaluations)
@@ -172,6 +180,7 @@ class HDF5Ledger:
             "layers": table(LAYERS, layers),
             "removed": table(REMOVED, rows["removed"]),
             "ignored": table(IGNORED, rows["ignored"]),
+            "halved": table(HALVED, rows["halved"]),
             "scores": table(SCORES, rows["scores"]),
             "evolution": table(EVOLUTION, self.evolution),
         }
@@ -186,6 +195,7 @@ class HDF5Ledger:
                 "layers": read_table(file, "layers", LAYERS),
                 "removed": read_table(file, "removed", REMOVED),
                 "ignored": read_table(file, "ignored", IGNORED),
+                "halved": read_table(file, "halved", HALVED),
                 "scores": read_table(file, "scores", SCORES),
             }
             self.evolution = read_table(file, "evolution", EVOLUTION)
@@ -206,6 +216,9 @@ def _entries(path: Path, stored: Mapping[str, Table]) -> list[Entry]:
     for row in stored["ignored"]:
         seq, layer, node, importance, is_bound, evaluations = row.item()
         events.append((seq, Ignored(layer, node, importance, evaluations, is_bound)))
+    for row in stored["halved"]:
+        seq, *counts = row.item()
+        events.append((seq, Halved(*counts)))
     if sorted(seq for seq, _ in events) != list(range(len(events))):
         raise LedgerError(
             "Events are missing from the ledger: its sequence has gaps.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvasir_prune.ledger.state import State, fold, initial
-from kvasir_prune.types import Entry, LayerSize, LossAccuracy, Scored
+from kvasir_prune.types import Entry, Halved, LayerSize, LossAccuracy, Scored
 
 
 class MemoryLedger:
@@ -19,22 +19,25 @@ class MemoryLedger:
     ) -> None:
         self.layers = layers
         self.baseline = baseline
-        self._entries: list[Entry] = []
+        self._events: list[Entry] = []
+        self._scores: list[Scored] = []
         self.state: State = initial(layers, baseline)
         self.record(entries)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """All events, then the scores since the last one."""
-        return tuple(self._entries)
+        """All events, then the scores since the last that made those before it obsolete."""
+        return (*self._events, *self._scores)
 
     def record(self, entries: Iterable[Entry]) -> None:
-        """Append entries; an event makes the scores before it obsolete."""
+        """Append entries; an event makes the scores before it obsolete, unless it is a halving."""
         for entry in entries:
-            if not isinstance(entry, Scored):
-                while self._entries and isinstance(self._entries[-1], Scored):
-                    self._entries.pop()
-            self._entries.append(entry)
+            if isinstance(entry, Scored):
+                self._scores.append(entry)
+            else:
+                self._events.append(entry)
+                if not isinstance(entry, Halved):
+                    self._scores.clear()
             self.state = fold(self.state, (entry,))
 
     def commit(self) -> None:

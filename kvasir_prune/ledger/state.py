@@ -8,6 +8,7 @@ from functools import reduce
 
 from kvasir_prune.types import (
     Entry,
+    Halved,
     Ignored,
     LayerFinished,
     LayerSize,
@@ -32,6 +33,7 @@ class State:
         scores: what has been scored since the last removal or ignored node, in order.
         evaluations: candidates scored since the beginning of the run.
         evaluations_before: how many of them in layers that are finished.
+        halvings: how often the current layer's steps were halved for want of memory.
     """
 
     layers: tuple[LayerSize, ...]
@@ -43,6 +45,7 @@ class State:
     scores: tuple[Scored, ...] = ()
     evaluations: int = 0
     evaluations_before: int = 0
+    halvings: int = 0
 
     @property
     def finished(self) -> bool:
@@ -120,4 +123,7 @@ def _step(state: State, entry: Entry) -> State:
                 scores=(),
                 evaluations=entry.evaluations,
                 evaluations_before=entry.evaluations,
+                halvings=0,
             )
+        case Halved():
+            return replace(state, halvings=state.halvings + 1)

@@ -9,7 +9,7 @@ from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.ledger.contract import Ledger
 from kvasir_prune.ledger.state import State
 from kvasir_prune.pruning.strategy import Strategy, Together
-from kvasir_prune.types import Scored
+from kvasir_prune.types import Halved, Scored
 
 
 def prune(
@@ -35,7 +35,7 @@ def prune(
         while not ledger.state.finished:
             state = ledger.state
             entries = strategy.decide(state, _scores(strategy, scorer, state))
-            ledger.record(entries)
+            ledger.record((*_halvings(scorer, state), *entries))
             if time.monotonic() - committed >= commit_every_s:
                 ledger.commit()
                 committed = time.monotonic()
@@ -44,7 +44,14 @@ def prune(
         ledger.commit()
 
 
+def _halvings(scorer: Scorer, state: State) -> tuple[Halved, ...]:
+    """Return an event for every time that memory did not suffice."""
+    more = scorer.halvings(state.layers[state.layer].name) - state.halvings
+    return (Halved(state.layer, state.evaluations),) * more
+
+
 def _scores(strategy: Strategy, scorer: Scorer, state: State) -> tuple[Scored, ...]:
+    scorer.halve(state.layers[state.layer].name, state.halvings)
     asked = strategy.next(state)
     if isinstance(asked, Together):
         return _score_together(asked, scorer, state)

@@ -1,0 +1,154 @@
+"""Memory that does not suffice: named, met with smaller steps, and remembered by the ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from kvasir_prune import backend
+from kvasir_prune.errors import DeviceMemoryError
+from kvasir_prune.importance.exact import ExactScorer
+from kvasir_prune.importance.measure import measure
+from kvasir_prune.importance.program import LayerProgram
+from kvasir_prune.importance.store import ImportanceStore
+from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.models import read_chain
+from kvasir_prune.pruning import Greedy, prune
+from kvasir_prune.types import Halved, LayerSize
+from tests.networks import images_and_labels, randomise
+
+COUNT = 160
+MORE_THAN_ANY_MACHINE_HAS = 2**46
+STRATEGY = Greedy(-1e-3, -2e-2)
+
+
+def ask_for_too_much() -> None:
+    keras.ops.zeros((MORE_THAN_ANY_MACHINE_HAS,)) + 1
+
+
+def test_the_backend_and_numpy_running_out_of_memory_are_named() -> None:
+    for exhaust in (ask_for_too_much, lambda: np.ones(MORE_THAN_ANY_MACHINE_HAS)):
+        with (
+            pytest.raises(DeviceMemoryError, match=r"layer fc1(.|\n)*memory_budget_gib"),
+            backend.memory_errors_named("layer fc1"),
+        ):
+            exhaust()
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(ZeroDivisionError), backend.memory_errors_named("layer fc1"):
+        1 / 0  # noqa: B018
+
+
+def small_network() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((12, 12, 3), dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(9, 3, activation="relu", name="conv1"),
+            keras.layers.Conv2D(8, 3, activation="relu", name="conv2"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(10, activation="relu", name="dense1"),
+            keras.layers.Dense(4),
+        ]
+    )
+    randomise(model)
+    return model
+
+
+def scorer() -> ExactScorer:
+    model = small_network()
+    images, labels = images_and_labels(model.input_shape[1:], COUNT)
+    return ExactScorer(
+        read_chain(model), images, np.arange(COUNT), labels, batch_size=64, memory_budget_gib=4.0
+    )
+
+
+def sizes() -> tuple[LayerSize, ...]:
+    return tuple(hidden.size for hidden in reversed(read_chain(small_network()).hidden))
+
+
+@pytest.fixture
+def small_memory(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A device on which steps of conv1 over 20 images exhaust the memory, by a real request."""
+    whole = LayerProgram.__init__
+
+    def limited(self: LayerProgram, chain: Any, hidden: Any, shape: Any) -> None:
+        whole(self, chain, hidden, shape)
+        score = self.score
+
+        def score_or_exhaust(*arguments: Any) -> Any:
+            if hidden.name == "conv1" and shape.segments * shape.images > 20:
+                ask_for_too_much()
+            return score(*arguments)
+
+        self.score = score_or_exhaust
+
+    monkeypatch.setattr(LayerProgram, "__init__", limited)
+    return monkeypatch
+
+
+def ledger_at(path: Path) -> HDF5Ledger:
+    return HDF5Ledger(path, layers=sizes(), baseline=scorer().evaluate({}))
+
+
+def test_pruning_goes_on_in_halved_steps_and_a_resumed_run_in_the_same(
+    small_memory: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = ledger_at(tmp_path / "whole.h5")
+    for _ in prune(STRATEGY, scorer(), whole, commit_every_s=60):
+        pass
+    halvings = [entry for entry in whole.entries if isinstance(entry, Halved)]
+    assert [sizes()[entry.layer].name for entry in halvings] == ["conv1"]
+
+    path = tmp_path / "killed.h5"
+    for state in prune(STRATEGY, scorer(), ledger_at(path), commit_every_s=0):
+        if state.halvings and len(state.removed[state.layer]) == 1:
+            break
+    small_memory.undo()
+    resumed = HDF5Ledger(path)
+    assert resumed.state.halvings == 1
+    for _ in prune(STRATEGY, scorer(), resumed, commit_every_s=60):
+        pass
+    assert resumed.entries == whole.entries
+
+    enough = ledger_at(tmp_path / "enough.h5")
+    for _ in prune(STRATEGY, scorer(), enough, commit_every_s=60):
+        pass
+    assert enough.state.removed == whole.state.removed
+
+
+def test_importances_remember_the_smaller_steps(
+    small_memory: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def store() -> ImportanceStore:
+        return ImportanceStore(
+            tmp_path / "importance.h5", layers=sizes(), baseline=scorer().evaluate({})
+        )
+
+    for _ in measure(scorer(), store(), commit_every_s=0):
+        if store().halvings:
+            break
+    assert store().halvings == {"conv1": 1}
+    small_memory.undo()
+    again, rest = scorer(), store()
+    for _ in measure(again, rest, commit_every_s=60):
+        pass
+    assert again.halvings("conv1") == 1
+    assert rest.complete
+
+
+def test_where_the_smallest_steps_do_not_suffice_the_error_says_what_to_lower(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exhaust(*_: Any) -> None:
+        ask_for_too_much()
+
+    monkeypatch.setattr(LayerProgram, "preactivation", exhaust)
+    with pytest.raises(DeviceMemoryError, match=r"layer dense1(.|\n)*lower importance"):
+        scorer().score("dense1", {}, [0])
