@@ -31,8 +31,9 @@ class Decision:
     """What a strategy decided, and from which importances (nats, eq. 3.1).
 
     For greedy every evaluation is one. For exhaustive the end of every scan is one: `evaluation`
-    is of the best node and `rival` is the second best, None where there is none. `is_bound` marks
-    an importance that is only an upper bound.
+    is of the best node and `rival` is the second best, None where there is none; the rival's
+    importance is an upper bound where its evaluation was abandoned. `is_bound` marks an importance
+    that is only an upper bound.
     """
 
     evaluation: Evaluation
@@ -155,10 +156,11 @@ def _decision(state: State, score: Scored, entry: Entry) -> Decision:
 
 def _scan(state: State, entry: Entry) -> Decision:
     """Rank a finished scan; of equal importances the last one leads, as the strategy has it."""
-    ranked = [(state.current.loss - score.loss, score.node) for score in state.scores]
-    (importance, node), *others = sorted(ranked, reverse=True)
-    rival, second = (others[0][1], others[0][0]) if others else (None, None)
-    return Decision(_evaluation(state, node), importance, _outcome(entry), rival, second)
+    current = state.current.loss
+    first, *others = sorted(state.scores, key=lambda score: (score.loss, -score.node))
+    rival, second = (others[0].node, current - others[0].loss) if others else (None, None)
+    at, outcome = _evaluation(state, first.node), _outcome(entry)
+    return Decision(at, current - first.loss, outcome, rival, second, first.is_bound)
 
 
 def _outcome(entry: Entry) -> str:

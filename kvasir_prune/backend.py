@@ -199,7 +199,7 @@ class _Traced:
         import tensorflow as tf
 
         leaves = keras.tree.flatten(arguments)
-        key = tuple((*leaf.shape, leaf.dtype.name) for leaf in leaves)
+        key = tuple((*leaf.shape, leaf.dtype) for leaf in leaves)
         if key not in self._graphs:
             self._graphs[key] = self._graph(arguments, leaves)
         graph = self._graphs[key]

@@ -51,10 +51,12 @@ class Limits:
     Attributes:
         give_up_above: once a candidate's loss is certain to be above it, a bound is enough.
         enough_at: once a candidate's loss is at or below it, those after it need not be scored.
+        only_smallest: of the candidates only the one with the smallest loss matters.
     """
 
     give_up_above: float = math.inf
     enough_at: float = -math.inf
+    only_smallest: bool = False
 
 
 @dataclass(frozen=True)

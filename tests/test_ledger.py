@@ -37,7 +37,7 @@ STORY: tuple[Entry, ...] = (
     Halved(0, 4),
     LayerFinished(0, 4),
     Ignored(1, 3, -0.4, 5, is_bound=True),
-    Scored(0, 0.9, 0.5),
+    Scored(0, 0.9, 0.5, is_bound=True),
     Halved(1, 6),
     Scored(1, 1 / 3, 2 / 3),
 )
@@ -118,7 +118,7 @@ def test_what_is_not_committed_is_not_in_the_file(tmp_path: Path) -> None:
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 events = st.one_of(
-    st.builds(Scored, st.integers(0, 4), finite, finite),
+    st.builds(Scored, st.integers(0, 4), finite, finite, st.booleans()),
     st.builds(Removed, st.just(0), st.integers(0, 4), finite, finite, finite, st.integers(0, 99)),
     st.builds(Ignored, st.just(0), st.integers(0, 4), finite, st.integers(0, 99), st.booleans()),
     st.builds(Halved, st.just(0), st.integers(0, 99)),

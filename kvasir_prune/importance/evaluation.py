@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,14 @@ from numpy.typing import NDArray
 
 from kvasir_prune.importance.image_losses import ImageLosses
 from kvasir_prune.importance.layer_cache import LayerCache
-from kvasir_prune.importance.packing import Part, nobody, packed, segments_for
-from kvasir_prune.importance.prepared import PreparedLayer
-from kvasir_prune.importance.work import Work
+from kvasir_prune.importance.packing import Part, Piece, nobody
+from kvasir_prune.types import Limits
 
-Results = tuple[NDArray[Any], NDArray[np.bool_]]
-"""Losses and correctness of a run of pairs, in their order, padding included."""
+FIRST_SHARE = 8
+"""Of a candidate's images, the eighth with the largest losses goes first where the smallest loss is
+sought; then as many again, and so on."""
+CERTAINLY = 1e-9
+"""How far (nats) a partial mean must be beyond the limit: far more than rounding can do."""
 
 
 @dataclass
@@ -26,132 +30,143 @@ class Candidate:
     Attributes:
         node: its index.
         losses: of the network without it, as far as they are known; None before the beginning.
-        certain: sum of the losses (nats) that are final, where someone wants to give up early.
+        certain: sum of the losses (nats) that are final.
         abandoned: whether that sum has passed the limit.
+        rows: images of the stretch in which its output is not zero, and
+        done: how many of them are evaluated.
+        settled: whether nothing more needs to be known in the stretch.
     """
 
     node: int
     losses: ImageLosses | None = None
     certain: float = 0.0
     abandoned: bool = False
+    rows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+    done: int = 0
+    settled: bool = False
 
 
 class StretchEvaluation:
-    """Runs pairs of candidate and image through a prepared layer's steps.
+    """Runs pairs of candidate and image through a layer's steps, as far as limits ask for.
+
+    Before a Dense reader, parts of several candidates share a step. A candidate begins with images
+    whose losses are large. If they do not decide it, more follow at once: candidates are settled
+    nearly in order, and little is computed behind one that is enough.
 
     Args:
-        prepared: the layer.
         cache: of the stretch, where the removed nodes are removed.
-        stretch: place of its images in the scoring set.
         base: of the whole scoring set, the losses with all candidates in place.
-        work: is counted up.
+        stretch: place of its images in the scoring set.
+        limits: what need not be known; all but `give_up_above` only where the stretch is all.
     """
 
     def __init__(
-        self,
-        prepared: PreparedLayer,
-        cache: LayerCache,
-        stretch: slice,
-        base: ImageLosses,
-        work: Work,
+        self, cache: LayerCache, base: ImageLosses, stretch: slice, limits: Limits
     ) -> None:
-        self._prepared = prepared
-        self._shape = prepared.program.shape
         self._cache = cache
-        self._stretch = stretch
         self._all = base
         self._base = base.of(stretch)
-        self._work = work
+        self._base_sum = math.nan
+        self._stretch = stretch
+        self._limits = limits
+        self._give_up_above = limits.give_up_above
+        self._open: dict[int, Candidate] = {}
+        self._undecided: deque[Candidate] = deque()
 
-    def one_by_one(self, candidates: Sequence[Candidate], limit: float, *, fill: bool) -> None:
-        """Evaluate candidates, each by itself, on the images in which its output is not zero.
+    def run(self, candidates: Sequence[Candidate], *, fill: bool) -> int:
+        """Evaluate candidates, in order.
 
         Args:
             candidates: to evaluate.
-            limit: sum of losses (nats) above which a candidate is abandoned.
             fill: whether the base losses have yet to be computed, through the very steps of a
                 candidate.
+
+        Returns:
+            How many of them are settled, the first one that is enough being the last.
         """
-        if fill:
-            everyone = nobody(self._cache.images)
-            for part, results in self._finished([everyone]):
-                self._base.put(part.rows, *results)
+        if not fill:
+            self._base_sum = self._base.sum()
         for candidate in candidates:
-            if not candidate.abandoned:
-                self._evaluate_alone(candidate, limit)
+            candidate.settled = candidate.abandoned
+        count = 0
+        for pieces, losses, correct in self._cache.run(self._parts(candidates, fill=fill)):
+            for piece in pieces:
+                self._take(piece, losses, correct)
+            while count < len(candidates) and candidates[count].settled:
+                count += 1
+                if self._mean_of(candidates[count - 1]) <= self._limits.enough_at:
+                    return count
+        return len(candidates)
 
-    def together(self, candidates: Sequence[Candidate], enough_at: float) -> None:
-        """Evaluate candidates packed into common steps, in order, behind the base losses.
+    def _parts(self, candidates: Sequence[Candidate], *, fill: bool) -> Iterator[Part | None]:
+        """Yield what is to be evaluated next; None while that depends on the step at hand."""
+        if fill:
+            yield nobody(self._cache.images)
+        waiting = deque(one for one in candidates if not one.settled)
+        while waiting or self._open:
+            if self._undecided:
+                yield self._next_part(self._undecided.popleft())
+            elif waiting:
+                yield self._next_part(self._begin(waiting.popleft()))
+            else:
+                yield None
 
-        The base losses are computed whether or not they are known, so that a candidate's place is
-        the same in a run that was interrupted before this call and in one that was not.
-
-        Args:
-            candidates: to evaluate.
-            enough_at: loss at or below which those behind a candidate are left.
-        """
-        own_parts = [Part(c.node, self._cache.rows(c.node)) for c in candidates]
-        finished = self._finished([nobody(self._cache.images), *own_parts])
-        everyone, results = next(finished)
-        self._base.put(everyone.rows, *results)
-        for candidate, (part, results) in zip(candidates, finished, strict=False):
-            own = self._begun(candidate)
-            own.put(part.rows, *results)
-            if own.mean().loss <= enough_at:
-                return
-
-    def _evaluate_alone(self, candidate: Candidate, limit: float) -> None:
-        """Evaluate one candidate, the images with the largest losses first.
-
-        The order is kept without a limit too: with some kernels the last bits of an image's loss
-        depend on its place in a step, and a node's loss must not depend on the limit.
-        """
-        own = self._begun(candidate)
-        rows, active = self._cache.rows(candidate.node), self._cache.active[candidate.node]
-        rows = rows[np.argsort(-own.losses[rows], kind="stable")]
-        candidate.certain += own.losses[~active].sum(dtype=np.float64)
-        done = 0
-        for losses, correct in self._results([Part(candidate.node, rows)]):
-            some = rows[done : done + len(losses)]
-            own.put(some, losses, correct)
-            done += len(some)
-            self._count(len(some))
-            candidate.certain += own.losses[some].sum(dtype=np.float64)
-            if candidate.certain > limit:
-                candidate.abandoned = True
-                return
-
-    def _begun(self, candidate: Candidate) -> ImageLosses:
-        """Return the candidate's losses in the stretch, for a start those with it in place."""
+    def _begin(self, candidate: Candidate) -> Candidate:
         if candidate.losses is None:
             candidate.losses = ImageLosses.like(self._all)
+        candidate.rows, candidate.done = self._cache.rows(candidate.node), 0
+        self._open[candidate.node] = candidate
+        return candidate
+
+    def _next_part(self, candidate: Candidate) -> Part:
+        """Return the images to look at before anything is decided: all, if nothing can be."""
+        rows, shape = candidate.rows[candidate.done :], self._cache.program.shape
+        if math.isinf(self._give_up_above):
+            return Part(candidate.node, rows)
+        if shape.segments == 1:
+            return Part(candidate.node, rows[: shape.images])
+        # Where those behind a candidate may turn out superfluous, giving up early in shared steps
+        # cost more than it saved: more of them are begun before it is settled.
+        if not self._limits.only_smallest:
+            return Part(candidate.node, rows)
+        first = -(-len(rows) // (FIRST_SHARE * shape.images)) * shape.images
+        return Part(candidate.node, rows[: candidate.done or first])
+
+    def _take(self, piece: Piece, losses: NDArray[Any], correct: NDArray[np.bool_]) -> None:
+        """Put what a step gave where it belongs."""
+        rows = piece.part.rows[piece.rows]
+        here = slice(piece.slot, piece.slot + len(rows))
+        if piece.part.scale == 0.0:
+            self._base.put(rows, losses[here], correct[here])
+            self._base_sum = self._base.sum()
+            return
+        candidate = self._open[piece.part.node]
+        own = self._own(candidate)
+        own.put(rows, losses[here], correct[here])
+        candidate.done += len(rows)
+        candidate.certain += losses[here].sum(dtype=np.float64)
+        if piece.rows.stop == len(piece.part.rows):
+            self._decide(candidate)
+
+    def _own(self, candidate: Candidate) -> ImageLosses:
+        """Return the candidate's losses in the stretch, for a start those with it in place."""
+        assert candidate.losses is not None
         own = candidate.losses.of(self._stretch)
-        own.take_from(self._base)
+        if candidate.done == 0:
+            own.take_from(self._base)
+            candidate.certain += self._base_sum - self._base.sum(candidate.rows)
         return own
 
-    def _finished(self, parts: Sequence[Part]) -> Iterator[tuple[Part, Results]]:
-        """Yield every part with its results, as soon as the last of its steps is done."""
-        ends = np.cumsum([segments_for(len(part.rows), self._shape) for part in parts])
-        total = int(ends[-1]) * self._shape.images if len(ends) else 0
-        losses, correct = np.empty(total, self._prepared.program.dtype), np.empty(total, bool)
-        steps, known, at = self._results(parts), 0, 0
-        for part, end in zip(parts, ends * self._shape.images, strict=True):
-            while known < end:
-                some = next(steps)
-                until = min(known + len(some[0]), total)
-                losses[known:until], correct[known:until] = (a[: until - known] for a in some)
-                known = until
-            self._count(len(part.rows))
-            yield part, (losses[at:end], correct[at:end])
-            at = end
+    def _decide(self, candidate: Candidate) -> None:
+        is_whole = candidate.done == len(candidate.rows)
+        if not is_whole and not self._mean_of(candidate) > self._give_up_above + CERTAINLY:
+            self._undecided.append(candidate)
+            return
+        candidate.abandoned = not is_whole
+        if is_whole and self._limits.only_smallest:
+            self._give_up_above = min(self._give_up_above, self._mean_of(candidate))
+        candidate.settled = True
+        del self._open[candidate.node]
 
-    def _results(self, parts: Iterable[Part]) -> Iterator[Results]:
-        program, cache = self._prepared.program, self._cache
-        kept = (cache.outputs, cache.z)
-        for step in packed(parts, self._shape):
-            losses, correct = program.score(kept, self._prepared.suffix, cache.labels, tuple(step))
-            yield np.asarray(losses), np.asarray(correct)
-
-    def _count(self, images: int) -> None:
-        self._work.images += images
-        self._work.multiply_adds += images * self._prepared.pair_work
+    def _mean_of(self, candidate: Candidate) -> float:
+        return candidate.certain / len(self._all)

@@ -31,8 +31,6 @@ from kvasir_prune.models.surgery import cut_weights
 from kvasir_prune.types import Limits, LossAccuracy, Scored
 
 MOST_HALVINGS = 8
-CERTAINLY = 1e-9
-"""How far (nats) a partial mean must be beyond the limit: far more than rounding can do."""
 
 
 class ExactScorer(Scorer):
@@ -113,54 +111,51 @@ class ExactScorer(Scorer):
     ) -> tuple[Scored, ...]:
         """Return loss and accuracy without the removed nodes and one candidate, for each."""
         _, candidates = self._run(layer, removed, nodes, limits)
-        return tuple(
-            self._answer(layer, candidate, candidate.losses)
-            for candidate in candidates
-            if candidate.losses is not None
-        )
+        return tuple(self._answer(layer, candidate) for candidate in candidates)
 
     def _run(
         self, layer: str, removed: Nodes, nodes: Sequence[int], limits: Limits
     ) -> tuple[ImageLosses, Sequence[Candidate]]:
         """Evaluate candidates, in smaller and smaller steps until memory suffices."""
         while True:
-            candidates = [Candidate(node) for node in nodes]
             try:
                 with backend.memory_errors_named(f"scoring of layer {layer}"):
-                    return self._run_once(layer, removed, candidates, limits), candidates
+                    return self._run_once(layer, removed, nodes, limits)
             except DeviceMemoryError:
                 if self.halvings(layer) == MOST_HALVINGS:
                     raise
             self.halve(layer, self.halvings(layer) + 1)
 
     def _run_once(
-        self, layer: str, removed: Nodes, candidates: Sequence[Candidate], limits: Limits
-    ) -> ImageLosses:
-        """Evaluate candidates, and return the losses with all of them in place."""
+        self, layer: str, removed: Nodes, nodes: Sequence[int], limits: Limits
+    ) -> tuple[ImageLosses, Sequence[Candidate]]:
+        """Return the losses with all candidates in place, and the candidates as evaluated."""
         prepared = self._prepare(layer, removed)
         gone = tuple(removed.get(layer, ()))
-        known = self._base if self._removed == gone else None
-        base = known or ImageLosses.empty(len(self._set), self._chain.dtype)
+        # Where candidates share steps, the base losses lead each call, known or not: a candidate's
+        # place is then the same in a run that was interrupted before the call.
+        is_known = self._removed == gone and prepared.program.shape.segments == 1
+        base = self._base if is_known else None
+        base = base or ImageLosses.empty(len(self._set), self._chain.dtype)
+        candidates, count = [Candidate(node) for node in nodes], 0
         for stretch, cache in prepared.stretches():
             cache.move_to(gone)
-            evaluation = StretchEvaluation(prepared, cache, stretch, base, self.work)
-            if prepared.program.shape.segments == 1:
-                sum_limit = (limits.give_up_above + CERTAINLY) * len(self._set)
-                evaluation.one_by_one(candidates, sum_limit, fill=known is None)
-            else:
-                is_whole = cache.images == len(self._set)
-                enough_at = limits.enough_at if is_whole else -math.inf
-                evaluation.together(candidates, enough_at)
+            if cache.images < len(self._set):
+                limits = Limits(give_up_above=limits.give_up_above)
+            evaluation = StretchEvaluation(cache, base, stretch, limits)
+            count = evaluation.run(candidates, fill=not is_known)
         self._removed, self._base = gone, base
-        return base
+        return base, candidates[:count]
 
-    def _answer(self, layer: str, candidate: Candidate, losses: ImageLosses) -> Scored:
+    def _answer(self, layer: str, candidate: Candidate) -> Scored:
         self.work.evaluations += 1
-        if candidate.abandoned:
-            self.work.abandoned += 1
-            return Scored(candidate.node, candidate.certain / len(self._set), math.nan, True)
-        value = finite(losses.mean(), where=f"node {candidate.node} of layer {layer}")
-        return Scored(candidate.node, value.loss, value.accuracy)
+        if candidate.abandoned or candidate.losses is None:
+            value = LossAccuracy(candidate.certain / len(self._set), math.nan)
+        else:
+            value = candidate.losses.mean()
+        finite(value, where=f"node {candidate.node} of layer {layer}")
+        self.work.abandoned += candidate.abandoned
+        return Scored(candidate.node, value.loss, value.accuracy, candidate.abandoned)
 
     def _prepare(self, layer: str, removed: Nodes) -> PreparedLayer:
         elsewhere = {n: frozenset(nodes) for n, nodes in removed.items() if n != layer and nodes}

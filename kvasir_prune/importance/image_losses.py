@@ -37,9 +37,16 @@ class ImageLosses:
         """Return a view of some images; what is put there is put here."""
         return ImageLosses(self.losses[stretch], self.correct[stretch])
 
+    def __len__(self) -> int:
+        return len(self.losses)
+
+    def sum(self, rows: NDArray[np.intp] | slice = slice(None)) -> float:
+        """Return the sum of the losses (of some images) in nats, accumulated in float64."""
+        return float(self.losses[rows].sum(dtype=np.float64))
+
     def put(self, rows: NDArray[np.intp], losses: NDArray[Any], correct: NDArray[np.bool_]) -> None:
-        """Set the first `len(rows)` of the values; what follows them is padding."""
-        self.losses[rows], self.correct[rows] = losses[: len(rows)], correct[: len(rows)]
+        """Set some images."""
+        self.losses[rows], self.correct[rows] = losses, correct
 
     def take_from(self, other: ImageLosses) -> None:
         """Set all images."""
@@ -47,6 +54,5 @@ class ImageLosses:
 
     def mean(self) -> LossAccuracy:
         """Return mean loss and accuracy, summed in float64 in the order of the images."""
-        images = len(self.losses)
-        loss = self.losses.sum(dtype=np.float64) / images
-        return LossAccuracy(float(loss), np.count_nonzero(self.correct) / images)
+        images = len(self)
+        return LossAccuracy(self.sum() / images, np.count_nonzero(self.correct) / images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from kvasir_prune import backend
+from kvasir_prune.importance.packing import Part, Piece, nobody, packed
 from kvasir_prune.importance.program import LayerProgram
 
 REBUILD_EVERY = 64
@@ -27,8 +28,9 @@ class LayerCache:
         program: the layer's steps.
         outputs: (nodes, n, ...) on the device.
         active: (nodes, n), where a node's output is not all zero.
-        reader: the reader's arrays, on the device.
+        suffix: arrays of the reader and of all layers behind it, on the device.
         labels: (n,) int32.
+        count: told how many images were run through the suffix.
 
     Attributes:
         images: n.
@@ -40,25 +42,50 @@ class LayerCache:
         program: LayerProgram,
         outputs: Any,
         active: NDArray[np.bool_],
-        reader: Any,
+        suffix: Any,
         *,
         labels: NDArray[np.int32],
+        count: Callable[[int], None],
     ) -> None:
-        self._program = program
-        self._reader = reader
+        self.program = program
+        self._suffix = suffix
+        self._count = count
         self.outputs = outputs
         self.active = active
         self.labels = ops.convert_to_tensor(labels)
         self.images = int(outputs.shape[1])
         self.z: Any = None
+        self._order = np.arange(self.images)
         self._rows: dict[int, NDArray[np.intp]] = {}
         self._removed: tuple[int, ...] | None = None
 
     def rows(self, node: int) -> NDArray[np.intp]:
-        """Return the positions of the images in which a node's output is not zero."""
+        """Return the positions of the images in which a node's output is not zero.
+
+        Large losses first, as they were when z was last computed from scratch: an image's place in
+        a step must be a function of the ledger.
+        """
         if node not in self._rows:
-            self._rows[node] = np.flatnonzero(self.active[node])
+            self._rows[node] = self._order[self.active[node][self._order]]
         return self._rows[node]
+
+    def run(
+        self, parts: Iterable[Part | None]
+    ) -> Iterator[tuple[list[Piece], NDArray[Any], NDArray[np.bool_]]]:
+        """Run pairs of node and image through the suffix.
+
+        Args:
+            parts: as for `packed`.
+
+        Yields:
+            What lies in a step, and for each of its slots the loss and whether the prediction is
+            right.
+        """
+        for step, pieces in packed(parts, self.program.shape):
+            kept = (self.outputs, self.z)
+            losses, correct = self.program.score(kept, self._suffix, self.labels, tuple(step))
+            self._count(sum(len(piece.part.rows[piece.rows]) for piece in pieces))
+            yield pieces, np.asarray(losses), np.asarray(correct)
 
     def move_to(self, removed: tuple[int, ...]) -> None:
         """Bring z to where these nodes of the layer are removed, in this order."""
@@ -72,27 +99,33 @@ class LayerCache:
         self._removed = removed
 
     def _rebuild(self, removed: Sequence[int]) -> None:
-        kept = np.ones(self.outputs.shape[0], self._program.dtype)
+        kept = np.ones(self.outputs.shape[0], self.program.dtype)
         kept[list(removed)] = 0.0
-        kernel, *bias = self._reader
+        kernel, *bias = self._suffix[0]
         nodes = np.tile(kept, kernel.shape[-2] // len(kept))
         masked = (kernel * nodes[:, None], *bias)
         parts = self._parts(self.outputs, axis=1)
-        self.z = _joined([self._program.preactivation(outputs, masked) for outputs in parts])
+        self.z = _joined([self.program.preactivation(outputs, masked) for outputs in parts])
+        losses = np.zeros(self.images, self.program.dtype)
+        for pieces, found, _ in self.run([nobody(self.images)]):
+            (piece,) = pieces
+            losses[piece.rows] = found[: piece.rows.stop - piece.rows.start]
+        self._order = np.argsort(-losses, kind="stable")
+        self._rows.clear()
 
     def _patch(self, node: int) -> None:
         nodes = np.asarray([node], np.int32)
         own = self._parts(backend.take(self.outputs, nodes), axis=1)
         self.z = _joined(
             [
-                self._program.patched(z, outputs, self._reader[0], nodes)
+                self.program.patched(z, outputs, self._suffix[0][0], nodes)
                 for z, outputs in zip(self._parts(self.z, axis=0), own, strict=True)
             ]
         )
 
     def _parts(self, values: Any, axis: int) -> Iterator[Any]:
         """Yield as many images at a time as a step has."""
-        size = self._program.shape.segments * self._program.shape.images
+        size = self.program.shape.segments * self.program.shape.images
         if self.images <= size:
             yield values
             return

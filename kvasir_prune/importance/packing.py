@@ -19,6 +19,20 @@ class Part(NamedTuple):
     scale: float = 1.0
 
 
+class Piece(NamedTuple):
+    """What of a part lies in a step.
+
+    Attributes:
+        part: the part.
+        rows: which of its positions.
+        slot: where in the step the first of them lies; the others follow.
+    """
+
+    part: Part
+    rows: slice
+    slot: int
+
+
 class Step(NamedTuple):
     """What a compiled step takes.
 
@@ -38,40 +52,53 @@ def nobody(images: int) -> Part:
     return Part(0, np.arange(images), 0.0)
 
 
-def packed(parts: Iterable[Part], shape: StepShape) -> Iterator[Step]:
+def packed(parts: Iterable[Part | None], shape: StepShape) -> Iterator[tuple[Step, list[Piece]]]:
     """Lay every part's images into segments of its own, and segments into steps.
 
-    What is missing at the end of a part's last segment, and of the last step, is filled with
-    row 0, whose results are to be dropped.
+    What is missing at the end of a part's last segment, and of a step, is filled with row 0, whose
+    results are to be dropped.
 
     Args:
-        parts: taken as far as the steps that are asked for need them.
+        parts: asked for one by one, while there is room in the step at hand; None ends the step.
         shape: of every step.
     """
-    step, filled = _empty(shape), 0
+    filling = _Filling(shape)
     for part in parts:
-        done = 0
-        while done < len(part.rows):
-            some = part.rows[done : done + (shape.segments - filled) * shape.images]
-            until = filled + segments_for(len(some), shape)
-            step.nodes[filled:until], step.scales[filled:until] = part.node, part.scale
-            step.rows[filled:until].reshape(-1)[: len(some)] = some
-            done, filled = done + len(some), until
-            if filled == shape.segments:
-                yield step
-                step, filled = _empty(shape), 0
-    if filled:
-        yield step
+        done = 0 if part is None else filling.take(part, 0)
+        while filling.is_full or (part is None and filling.pieces):
+            yield filling.step, filling.pieces
+            filling = _Filling(shape)
+            if part is not None and done < len(part.rows):
+                done = filling.take(part, done)
+    if filling.pieces:
+        yield filling.step, filling.pieces
 
 
-def segments_for(images: int, shape: StepShape) -> int:
-    """Return how many segments a node with so many images takes."""
-    return -(-images // shape.images)
+class _Filling:
+    """A step that is being filled."""
 
+    def __init__(self, shape: StepShape) -> None:
+        self.pieces: list[Piece] = []
+        self.step = Step(
+            np.zeros(shape.segments, np.int32),
+            np.zeros((shape.segments, shape.images), np.int32),
+            np.zeros(shape.segments, np.float32),
+        )
+        self._shape = shape
+        self._filled = 0
 
-def _empty(shape: StepShape) -> Step:
-    return Step(
-        np.zeros(shape.segments, np.int32),
-        np.zeros((shape.segments, shape.images), np.int32),
-        np.zeros(shape.segments, np.float32),
-    )
+    @property
+    def is_full(self) -> bool:
+        return self._filled == self._shape.segments
+
+    def take(self, part: Part, done: int) -> int:
+        """Lay as much of a part as there is room for; return where it goes on."""
+        start, images = self._filled, self._shape.images
+        room = (self._shape.segments - start) * images
+        some = slice(done, min(done + room, len(part.rows)))
+        count = some.stop - some.start
+        self._filled = until = start - (-count // images)
+        self.step.nodes[start:until], self.step.scales[start:until] = part.node, part.scale
+        self.step.rows[start:until].reshape(-1)[:count] = part.rows[some]
+        self.pieces.append(Piece(part, some, start * images))
+        return some.stop

@@ -31,8 +31,6 @@ class PreparedLayer:
         outputs: of the layer on all images, if they are known already.
 
     Attributes:
-        suffix: arrays of the reader and of all layers behind it, on the device.
-        pair_work: multiply-adds for one pair of candidate and image.
         beside: layer name -> outputs of layers before it that came by.
     """
 
@@ -57,10 +55,10 @@ class PreparedLayer:
         self._outputs = outputs
         reader = self.hidden.consumer
         self._weights = _loaded(weights[:reader]) if outputs is None else ()
-        self.suffix = _loaded(weights[reader:])
+        self._suffix = _loaded(weights[reader:])
         cost = work_of(chain, weights, self.hidden)
         self._prefix_work, self._reading_work = cost.before, cost.reading
-        self.pair_work = cost.pair
+        self._pair_work = cost.pair
         self.beside: dict[str, LayerOutputs] = {}
         self._kept: LayerCache | None = None
 
@@ -83,7 +81,13 @@ class PreparedLayer:
         self._work.multiply_adds += own.active.shape[1] * self._reading_work
         values = ops.convert_to_tensor(own.values)
         labels = self._set.labels[stretch]
-        return LayerCache(self.program, values, own.active, self.suffix[0], labels=labels)
+        return LayerCache(
+            self.program, values, own.active, self._suffix, labels=labels, count=self._count
+        )
+
+    def _count(self, images: int) -> None:
+        self._work.images += images
+        self._work.multiply_adds += images * self._pair_work
 
     def _run_prefix(self, stretch: slice) -> LayerOutputs:
         self._work.multiply_adds += (stretch.stop - stretch.start) * self._prefix_work

@@ -29,6 +29,8 @@ WHOLE_GROUPS = 3
 Eigen multiplies matrices by groups of rows, and what is left over at the end with other last bits:
 at other numbers of rows a loss depended on its place in the step (tests/test_exact_scorer.py).
 """
+ENOUGH_SEGMENTS = 48
+"""Up to so many segments a step takes little longer than its start."""
 STEPS_PER_BLOCK = 64
 """Steps that a block of candidates before a Dense reader takes at most, about."""
 BESIDE = 0.25
@@ -95,7 +97,8 @@ def sizes_for(
     prefix_batch = int(np.clip(PREFIX_STEP_BYTES // (itemsize * max(before)), 1, batch_size))
     if isinstance(chain.layers[hidden.consumer], keras.layers.Dense):
         rows = _power_of_two(PACKED_STEP_BYTES // (itemsize * max(after)))
-        groups = min(rows // SEGMENT, 2 * -(-images // SEGMENT)) // WHOLE_GROUPS
+        enough = max(2 * -(-images // SEGMENT), ENOUGH_SEGMENTS)
+        groups = min(rows // SEGMENT, enough) // WHOLE_GROUPS
         segments = WHOLE_GROUPS * max(1, groups)
         step, width = StepShape(segments, SEGMENT), STEPS_PER_BLOCK * segments * SEGMENT // images
     else:

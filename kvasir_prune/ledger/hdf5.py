@@ -7,7 +7,7 @@ Layout (all losses, accuracies and importances float64; every row carries a CRC-
     /removed    seq, layer, node, importance, loss, accuracy, evaluations
     /ignored    seq, layer, node, importance, is_bound, evaluations
     /halved     seq, layer, evaluations: memory did not suffice, see `Halved`
-    /scores     node, loss, accuracy: what has been scored since the last other event
+    /scores     node, loss, accuracy, is_bound: what has been scored since the last other event
     /evolution  removed, layer, split, loss, accuracy: measured afterwards, see `evolution`
 
 `layer` is an index into /layers; one `seq` counts removals, ignored nodes and halvings
@@ -68,7 +68,7 @@ IGNORED = np.dtype(
     ]
 )
 HALVED = np.dtype([("seq", "<i8"), ("layer", "<i4"), ("evaluations", "<i8")])
-SCORES = np.dtype([("node", "<i4"), ("loss", "<f8"), ("accuracy", "<f8")])
+SCORES = np.dtype([("node", "<i4"), ("loss", "<f8"), ("accuracy", "<f8"), ("is_bound", "?")])
 EVOLUTION = np.dtype(
     [
         ("removed", "<i8"),
@@ -170,8 +170,8 @@ class HDF5Ledger:
                     seq += 1
                 case LayerFinished(layer, evaluations):
                     ends[layer] = (seq, evaluations)
-                case Scored(node, loss, accuracy):
-                    rows["scores"].append((node, loss, accuracy))
+                case Scored(node, loss, accuracy, is_bound):
+                    rows["scores"].append((node, loss, accuracy, is_bound))
         layers = [
             (layer.name.encode(), layer.nodes, *end)
             for layer, end in zip(self.layers, ends, strict=True)

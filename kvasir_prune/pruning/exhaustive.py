@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from kvasir_prune.ledger.state import State
 from kvasir_prune.pruning.strategy import Strategy
-from kvasir_prune.types import Entry, LayerFinished, Removed, Scored
+from kvasir_prune.types import Entry, LayerFinished, Limits, Removed, Scored
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Exhaustive(Strategy):
         if state.standing == 1:
             return ()
         return tuple(node for node in state.remaining if node not in state.looked_at)
+
+    def limits(self, state: State) -> Limits:
+        """Return the loss above which a node is not the one to go."""
+        known = (score.loss for score in state.scores if not score.is_bound)
+        return Limits(min((state.current.loss - self.low, *known)), only_smallest=True)
 
     def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
         """Collect scores; once all are there, remove the best node or finish the layer."""
