@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import packages_distributions, version
 from typing import Any
@@ -183,6 +184,21 @@ def take(values: Any, places: Any, axis: int = 0) -> Any:
     return keras.ops.take(values, places, axis=axis)
 
 
+@dataclass(frozen=True)
+class _Graph:
+    """A traced function with what a call of it needs, as plain attributes.
+
+    TensorFlow's C code asks for the name at every call; a concrete function computes it in Python,
+    where a signal may arrive, and an exception raised there becomes one of TensorFlow's.
+    """
+
+    concrete: Any
+    name: bytes
+    captured: tuple[Any, ...]
+    types: tuple[Any, ...]
+    structure: Any
+
+
 class _Traced:
     """A TensorFlow graph for each set of shapes, called as an operation with flat tensors.
 
@@ -192,7 +208,7 @@ class _Traced:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._graphs: dict[tuple[Any, ...], Any] = {}
+        self._graphs: dict[tuple[Any, ...], _Graph] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         import keras
@@ -204,13 +220,11 @@ class _Traced:
             self._graphs[key] = self._graph(arguments, leaves)
         graph = self._graphs[key]
         outputs = tf.raw_ops.StatefulPartitionedCall(
-            args=[*leaves, *graph.captured_inputs],
-            Tout=[out.dtype for out in graph.outputs],
-            f=graph,
+            args=[*leaves, *graph.captured], Tout=graph.types, f=graph
         )
-        return keras.tree.pack_sequence_as(graph.structured_outputs, outputs)
+        return keras.tree.pack_sequence_as(graph.structure, outputs)
 
-    def _graph(self, arguments: Any, leaves: list[Any]) -> Any:
+    def _graph(self, arguments: Any, leaves: list[Any]) -> _Graph:
         import keras
         import tensorflow as tf
 
@@ -218,7 +232,14 @@ class _Traced:
             return self._function(*keras.tree.pack_sequence_as(arguments, list(flat)))
 
         traced = tf.function(on_flat, autograph=False, jit_compile=False)
-        return traced.get_concrete_function(*map(tf.convert_to_tensor, leaves))
+        concrete = traced.get_concrete_function(*map(tf.convert_to_tensor, leaves))
+        return _Graph(
+            concrete,
+            concrete.name,
+            tuple(concrete.captured_inputs),
+            tuple(out.dtype for out in concrete.outputs),
+            concrete.structured_outputs,
+        )
 
 
 @contextmanager

@@ -37,7 +37,11 @@ def main(
         str, typer.Option(help="What stands beside the literal way: exact or reference.")
     ] = "exact",
     full: Annotated[
-        bool, typer.Option("--full", help="Run the literal way in full, for hours if need be.")
+        bool,
+        typer.Option(
+            "--full",
+            help="Run the literal way in full, for hours if need be; killed, it goes on next time.",
+        ),
     ] = False,
     limit_images: Annotated[
         int | None, typer.Option(min=2, help="Score on so many images; for a quick look.")

@@ -480,7 +480,7 @@ def test_the_ledger_names_the_digests_of_all_it_depends_on(finished: Path) -> No
     with h5py.File(finished / "run" / "pruning.h5") as file:
         for name in ("config", "split", "weights", "versions"):
             assert len(file.attrs[name]) == 64
-        assert file.attrs["schema_version"] == 1
+        assert file.attrs["schema_version"] == 2
 
 
 def test_tensorboard_shows_every_epoch_once(finished: Path) -> None:

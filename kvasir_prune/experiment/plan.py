@@ -15,7 +15,7 @@ from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.models import read_chain, weights_of
 from kvasir_prune.models.surgery import cut_weights
 from kvasir_prune.pruning.expectation import Fate, evaluations
-from kvasir_prune.types import LayerSize
+from kvasir_prune.types import LayerSize, Limits
 
 if TYPE_CHECKING:
     from kvasir_prune.models import Chain
@@ -158,14 +158,18 @@ class _Planner:
             hidden.name,
             hidden.nodes,
             other=others[0] if others else None,
-            ignore_below=self._ignore_below,
+            limits_of=self._limits,
         )
         return speed.on(self.images / images), images
 
-    @property
-    def _ignore_below(self) -> float | None:
+    def _limits(self, loss: float) -> Limits:
+        """Return what the strategy need not know; `loss` stands for the network as it is."""
         settings = self._run.config.pruning
-        return settings.ignore_below if settings.strategy == "greedy" else None
+        if settings.strategy == "exhaustive":
+            return Limits(give_up_above=loss, only_smallest=True)
+        if settings.strategy == "greedy" and settings.ignore_below is not None:
+            return Limits(give_up_above=loss - settings.ignore_below)
+        return Limits()
 
     def _judged(self, hidden: Hidden, found: dict[str, tuple[LayerSpeed, int]]) -> LayerSpeed:
         """Judge a layer by its work and the mean pace of those that were timed."""
@@ -177,7 +181,7 @@ class _Planner:
         candidate = pace * work.evaluation(scorer)
         start = max(speed.start for speed, _ in timed)
         removal = pace * work.reading / work.nodes
-        return LayerSpeed(start, pace * work.prefix_pass, candidate, candidate, removal)
+        return LayerSpeed(start, pace * work.prefix_pass, 0.0, candidate, candidate, removal)
 
     def layer(self, hidden: Hidden, timed: tuple[LayerSpeed, int], is_measured: bool) -> LayerPlan:
         """Return what one layer will need."""
@@ -201,10 +205,29 @@ class _Planner:
             expected,
             fate.removed if fate else 0.0,
             measuring_s(speed, footprint, hidden.nodes) if is_measured else 0.0,
-            pruning_s(speed, footprint, fate, expected, cut / work) if fate else 0.0,
+            self._pruning_s(speed, footprint, fate, expected, cut / work) if fate else 0.0,
             self._evolution_s(speed, fate.removed) if fate else 0.0,
             images,
         )
+
+    def _pruning_s(
+        self, speed: LayerSpeed, footprint: Footprint, fate: Fate, expected: float, cut: float
+    ) -> float:
+        """Return the seconds for the pruning of a layer.
+
+        Args:
+            speed: of the layer on the whole scoring set, nothing being removed.
+            footprint: of the layer.
+            fate: what is expected of its nodes.
+            expected: evaluations.
+            cut: share of the work of an evaluation that is left once the later layers are pruned.
+        """
+        is_greedy = self._run.config.pruning.strategy == "greedy"
+        scored = expected + (fate.removed * footprint.in_vain if is_greedy else 0.0)
+        calls = scored / footprint.block_width + fate.removed + 1
+        passes = calls if footprint.streamed else 1
+        each = calls * speed.lead + scored * speed.bounded + fate.removed * speed.removal
+        return speed.start + passes * speed.prefix + cut * each
 
     def _evolution_s(self, speed: LayerSpeed, removed: float) -> float:
         """Every k-th state is evaluated again, and what it needs brought up to date."""
@@ -216,30 +239,13 @@ class _Planner:
         return (
             len(rows) * speed.start
             + whole.prefix
-            + moments * whole.candidate
+            + moments * (whole.lead + whole.candidate)
             + removed * whole.removal
         )
 
 
 def measuring_s(speed: LayerSpeed, footprint: Footprint, nodes: int) -> float:
     """Return the seconds for the importance of all nodes of a layer."""
-    blocks = -(-nodes // footprint.block_width) if footprint.streamed else 1
-    return speed.start + blocks * speed.prefix + nodes * speed.candidate
-
-
-def pruning_s(
-    speed: LayerSpeed, footprint: Footprint, fate: Fate, expected: float, cut: float
-) -> float:
-    """Return the seconds for the pruning of a layer.
-
-    Args:
-        speed: of the layer on the whole scoring set, nothing being removed.
-        footprint: of the layer.
-        fate: what is expected of its nodes.
-        expected: evaluations.
-        cut: share of the work of an evaluation that is left once the later layers are pruned.
-    """
-    scored = expected + fate.removed * footprint.in_vain
-    passes = scored / footprint.block_width + fate.removed if footprint.streamed else 1
-    each = scored * speed.bounded + fate.removed * speed.removal
-    return speed.start + passes * speed.prefix + cut * each
+    calls = -(-nodes // footprint.block_width)
+    passes = calls if footprint.streamed else 1
+    return speed.start + passes * speed.prefix + calls * speed.lead + nodes * speed.candidate

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kvasir_prune.importance.scorer import NO_LIMITS, Scorer
@@ -11,7 +12,7 @@ from kvasir_prune.types import Limits, Scored
 
 CANDIDATES = 4
 """Nodes that are timed, spread over the layer."""
-PASSES, EVALUATIONS = 2, 2 + 4 * CANDIDATES + 5
+PASSES, EVALUATIONS = 2, 4 * CANDIDATES + 16
 """What the calibration of a layer takes, at most."""
 
 
@@ -22,13 +23,15 @@ class LayerSpeed:
     Attributes:
         start: compiling, which does not depend on the number of images.
         prefix: running the network up to the layer's reader.
+        lead: what a call of the scorer takes before its first candidate.
         candidate: scoring a node whose loss is wanted.
-        bounded: scoring a node that may be given up, as greedy pruning does.
+        bounded: scoring a node of which the strategy need not know everything.
         removal: bringing what is kept up to date after a removal.
     """
 
     start: float
     prefix: float
+    lead: float
     candidate: float
     bounded: float
     removal: float
@@ -38,6 +41,7 @@ class LayerSpeed:
         return LayerSpeed(
             self.start,
             ratio * self.prefix,
+            ratio * self.lead,
             ratio * self.candidate,
             ratio * self.bounded,
             ratio * self.removal,
@@ -49,28 +53,38 @@ class _Timer:
 
     def __init__(self, scorer: Scorer, layer: str, other: str | None) -> None:
         self._scorer, self._layer, self._other = scorer, layer, other
+        self.scores: tuple[Scored, ...] = ()
 
     def took(
         self,
         nodes: Sequence[int],
         *,
-        other: int,
+        other: int = 1,
         gone: Sequence[int] = (),
         limits: Limits = NO_LIMITS,
-    ) -> tuple[float, tuple[Scored, ...]]:
-        """Score nodes; return the seconds it took, and the scores."""
+    ) -> float:
+        """Score nodes; return the seconds it took."""
         removed: Mapping[str, Sequence[int]] = {} if self._other is None else {self._other: [other]}
         began = time.perf_counter()
-        scores = self._scorer.score(
+        self.scores = self._scorer.score(
             self._layer, {**removed, self._layer: gone}, nodes, limits=limits
         )
-        return time.perf_counter() - began, scores
+        return time.perf_counter() - began
+
+    def took_at_best(self, nodes: Sequence[int], limits: Limits = NO_LIMITS) -> float:
+        """Do it twice; whatever else the machine does only makes it slower."""
+        return min(self.took(nodes, limits=limits) for _ in range(2))
 
 
 def time_layer(
-    scorer: Scorer, layer: str, nodes: int, *, other: str | None, ignore_below: float | None
+    scorer: Scorer,
+    layer: str,
+    nodes: int,
+    *,
+    other: str | None,
+    limits_of: Callable[[float], Limits],
 ) -> LayerSpeed:
-    """Time a layer, with `PASSES` passes of the prefix and `EVALUATIONS` evaluations.
+    """Time a layer, with `PASSES` passes of the prefix and about `EVALUATIONS` evaluations.
 
     Args:
         scorer: on the images to time.
@@ -78,7 +92,7 @@ def time_layer(
         nodes: of it.
         other: another layer, of 3 nodes at least; without one the prefix cannot be told from the
             compiling.
-        ignore_below: greedy pruning's, None where every loss is wanted.
+        limits_of: what the strategy need not know where the smallest loss is so large (nats).
 
     Raises:
         NumericalError: a loss is NaN or infinite.
@@ -86,20 +100,27 @@ def time_layer(
     count = min(CANDIDATES, nodes)
     chosen = [(2 * i + 1) * nodes // (2 * count) for i in range(count)]
     timer = _Timer(scorer, layer, other)
-    cold, _ = timer.took(chosen[:1], other=0)
-    warm = cold if other is None else timer.took(chosen[:1], other=1)[0]
-    # Whatever else the machine does only makes it slower: of two timings the shorter one counts.
-    (first, scores), (second, _) = (timer.took(chosen, other=1) for _ in range(2))
-    candidate = bounded = min(first, second) / count
-    if ignore_below is not None:
-        limits = Limits(give_up_above=min(score.loss for score in scores) - ignore_below)
-        both = (timer.took(chosen, other=1, limits=limits)[0] for _ in range(2))
-        bounded = min(both) / count
+    cold = timer.took(chosen[:1], other=0)
+    warm = cold if other is None else timer.took(chosen[:1])
+    single, several = timer.took_at_best(chosen[:1]), timer.took_at_best(chosen)
+    candidate = single if count == 1 else max(several - single, 0.0) / (count - 1)
+    lead = max(single - candidate, 0.0)
+    bounded = _bounded(timer, chosen, limits_of, lead) or candidate
     removal = 0.0
     if count == CANDIDATES:
-        timer.took(chosen[:1], other=1)
-        timer.took(chosen[1:2], other=1, gone=chosen[:1])
-        patched, _ = timer.took(chosen[2:3], other=1, gone=chosen[:2])
-        removal = max(patched - candidate, 0.0)
-    # The first call after a prefix also fills in the losses of the network as it is.
-    return LayerSpeed(cold - warm, max(warm - 2 * candidate, 0.0), candidate, bounded, removal)
+        timer.took(chosen[1:2], gone=chosen[:1])
+        removal = max(timer.took(chosen[2:3], gone=chosen[:2]) - single, 0.0)
+    # The first call after a prefix also evaluates the network as it is, to compare and to sort.
+    prefix = max(warm - single - 2 * candidate, 0.0)
+    return LayerSpeed(cold - warm, prefix, lead, candidate, bounded, removal)
+
+
+def _bounded(
+    timer: _Timer, chosen: Sequence[int], limits_of: Callable[[float], Limits], lead: float
+) -> float | None:
+    """Time candidates that may be given up, the one with the smallest loss left out."""
+    best = min(timer.scores, key=lambda score: score.loss)
+    limits, others = limits_of(best.loss), [node for node in chosen if node != best.node]
+    if math.isinf(limits.give_up_above) or not others:
+        return None
+    return max(timer.took_at_best(others, limits) - lead, 0.0) / len(others)
