@@ -159,6 +159,7 @@ class StretchEvaluation:
 
     def _decide(self, candidate: Candidate) -> None:
         is_whole = candidate.done == len(candidate.rows)
+        # A sum that is no number is not above the limit: it goes on to the end, and is named there.
         if not is_whole and not self._mean_of(candidate) > self._give_up_above + CERTAINLY:
             self._undecided.append(candidate)
             return
