@@ -9,8 +9,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.models import Chain, weights_of
-from kvasir_prune.models.section import Section, batches
+from kvasir_prune.models.section import Section
 from kvasir_prune.progress import Progress
 
 STEP = 8
@@ -23,23 +24,20 @@ MOST_EPOCHS = 40
 Features = NDArray[np.float32]
 
 
-def features_of(
-    chain: Chain, stop: int, images: NDArray[np.uint8], rows: NDArray[np.intp], progress: Progress
-) -> Features:
-    """Return (len(rows), ...) float32: what the layers before position `stop` make of the images.
+def features_of(chain: Chain, stop: int, scoring_set: ScoringSet, progress: Progress) -> Features:
+    """Return (images, ...) float32: what the layers before position `stop` make of the images.
 
     Args:
         chain: the network.
         stop: position in `chain.layers`.
-        images: (n, height, width, channels) uint8.
-        rows: which of them.
+        scoring_set: the images.
         progress: told of each step.
     """
     section = Section(chain, 0, stop)
     weights = section.load(weights_of(chain))
     parts = []
-    with progress.task("Features of the frozen layers", len(rows)) as task:
-        for part in section.apply(weights, batches(images, rows, STEP)):
+    with progress.task("Features of the frozen layers", len(scoring_set)) as task:
+        for part in section.apply(weights, scoring_set.batches(STEP)):
             parts.append(part)
             task.advance(len(part))
     return np.concatenate(parts)
@@ -48,9 +46,7 @@ def features_of(
 def train_behind(
     chain: Chain,
     start: int,
-    images: NDArray[np.uint8],
-    rows: NDArray[np.intp],
-    labels: NDArray[np.int64],
+    scoring_set: ScoringSet,
     *,
     seed: int,
     progress: Progress,
@@ -64,13 +60,11 @@ def train_behind(
     Args:
         chain: the network; the layer at `start` is Dense.
         start: position of the first layer to fit.
-        images: (n, height, width, channels) uint8.
-        rows: which of them to fit.
-        labels: (len(rows),) int64.
+        scoring_set: the images to fit.
         seed: of the order of the images.
         progress: told of epochs.
     """
-    features = features_of(chain, start, images, rows, progress)
+    features = features_of(chain, start, scoring_set, progress)
     centre = features.mean(axis=0)
     features -= centre
     scale = float(np.sqrt(np.mean(np.square(features), dtype=np.float64)))
@@ -79,7 +73,7 @@ def train_behind(
     for layer in chain.layers[start:]:
         values = layer(values)
     tail = keras.Model(inputs, values)
-    for accuracy in _fit(tail, features, labels, seed):
+    for accuracy in _fit(tail, features, scoring_set.labels, seed):
         progress.note(f"Accuracy on the training images {accuracy:.4f}")
     kernel, bias = chain.layers[start].get_weights()
     kernel /= scale

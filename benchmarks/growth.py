@@ -79,7 +79,7 @@ def growth(problem: Problem, by: str, scorer: str, progress: Progress) -> dict[s
 def _point(problem: Problem, strategy: Strategy, scorer: str, progress: Progress) -> Point:
     """Prune twice; the first time compiles."""
     name = type(strategy).__name__.lower()
-    images, nodes = len(problem.rows), sum(layer.nodes for layer in problem.layers)
+    images, nodes = len(problem.scoring_set), sum(layer.nodes for layer in problem.layers)
     for title in ("cold", "warm"):
         measured = job(
             scorer_of(problem, scorer),
@@ -123,4 +123,4 @@ def _plain(point: Point) -> dict[str, object]:
 
 def _with_images(problem: Problem, factor: int) -> Problem:
     step = max(IMAGE_FACTORS) // factor
-    return replace(problem, rows=problem.rows[::step], labels=problem.labels[::step])
+    return replace(problem, scoring_set=problem.scoring_set.every(step))

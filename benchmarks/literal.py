@@ -31,9 +31,12 @@ class Literal(Scorer):
         batch_size: images per step of `evaluate`.
         start: position of the first layer; above 0 the layers before it are left out, and
             `inputs` are their outputs.
+
+    Attributes:
         dtype: of weights and activations.
     """
 
+    dtype = "float32"
     block_width = ReferenceScorer.block_width
 
     def __init__(
@@ -44,11 +47,10 @@ class Literal(Scorer):
         *,
         batch_size: int,
         start: int = 0,
-        dtype: str = "float32",
     ) -> None:
         _check(chain, start)
         self._inputs, self._labels, self._batch_size = inputs, labels, batch_size
-        self._model = _copy(chain, start, inputs.shape[1:], dtype)
+        self._model = _copy(chain, start, inputs.shape[1:], self.dtype)
         self._model.compile(
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
@@ -104,22 +106,9 @@ class Literal(Scorer):
 
 
 class Truth(Literal):
-    """The same in float64 from the first layer to the mean loss; weights are those of float32.
+    """The same in float64 from the first layer to the mean loss; weights are those of float32."""
 
-    Args:
-        chain, inputs, labels, batch_size, start: as for `Literal`.
-    """
-
-    def __init__(
-        self,
-        chain: Chain,
-        inputs: Array,
-        labels: NDArray[np.int64],
-        *,
-        batch_size: int,
-        start: int = 0,
-    ) -> None:
-        super().__init__(chain, inputs, labels, batch_size=batch_size, start=start, dtype="float64")
+    dtype = "float64"
 
     def _measure(self) -> LossAccuracy:
         starts = range(0, len(self._labels), self._batch_size)

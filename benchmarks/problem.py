@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.dense import train_behind
 from benchmarks.suites import Suite
 from kvasir_prune.config import RunConfig, load_config
 from kvasir_prune.data import Dataset, prepare
 from kvasir_prune.experiment.context import load_model
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.models import Chain, build, read_chain
 from kvasir_prune.progress import Progress
 from kvasir_prune.pruning import Exhaustive, Greedy, Strategy
@@ -34,9 +34,7 @@ class Problem:
     Attributes:
         config: resolved, with the seed.
         chain: the trained network.
-        images: (n, height, width, channels) uint8, memory-mapped.
-        rows: the images that judge the nodes.
-        labels: (len(rows),) int64.
+        scoring_set: the images that judge the nodes, memory-mapped.
         start: position in `chain.layers` of the first layer that the pruning can change.
         dataset: where images and rows come from.
         folder: what is cached of this suite.
@@ -44,9 +42,7 @@ class Problem:
 
     config: RunConfig
     chain: Chain
-    images: NDArray[np.uint8]
-    rows: NDArray[np.intp]
-    labels: NDArray[np.int64]
+    scoring_set: ScoringSet
     start: int
     dataset: Dataset
     folder: Path
@@ -91,12 +87,10 @@ def problem_of(
     if not (folder / "model.keras").exists():
         _train(suite, config, dataset, folder, progress)
     chain = read_chain(load_model(folder / "model.keras"))
-    rows = _scored_rows(suite, dataset, limit_images)
+    scored = _scored(suite, dataset, limit_images)
     first = to_prune(chain, config.pruning.layers)[-1]
     start = chain.find(first.name).producer
-    return Problem(
-        config, chain, dataset.images, rows, dataset.labels[rows], start, dataset, folder
-    )
+    return Problem(config, chain, scored, start, dataset, folder)
 
 
 def folder_name(config: RunConfig) -> str:
@@ -120,23 +114,15 @@ def _train(
     else:
         chain = read_chain(model)
         start = [layer.name for layer in chain.layers].index(suite.frozen_until) + 1
-        rows = _scored_rows(suite, dataset, None)
-        train_behind(
-            chain,
-            start,
-            dataset.images,
-            rows,
-            dataset.labels[rows],
-            seed=config.seed,
-            progress=progress,
-        )
+        scored = _scored(suite, dataset, None)
+        train_behind(chain, start, scored, seed=config.seed, progress=progress)
     with publishing(folder / "model.keras") as temporary:
         model.save(temporary)
 
 
-def _scored_rows(suite: Suite, dataset: Dataset, limit: int | None) -> NDArray[np.intp]:
+def _scored(suite: Suite, dataset: Dataset, limit: int | None) -> ScoringSet:
     whole = np.sort(np.concatenate(list(dataset.rows.values())))
     rows = dataset.rows[VALIDATION] if suite.frozen_until is None else whole
-    if limit is None or limit >= len(rows):
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, limit).astype(np.intp)]
+    if limit is not None and limit < len(rows):
+        rows = rows[np.linspace(0, len(rows) - 1, limit).astype(np.intp)]
+    return ScoringSet(dataset.images, rows, dataset.labels[rows])

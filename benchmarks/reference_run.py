@@ -59,14 +59,14 @@ class Sides:
 
 def sides_of(suite: Suite, problem: Problem, progress: Progress) -> Sides:
     """Make the literal scorers of a problem."""
-    chain, labels, size = problem.chain, problem.labels, suite.reference_batch_size
-    images = np.asarray(problem.images[problem.rows])
+    chain, scored, size = problem.chain, problem.scoring_set, suite.reference_batch_size
+    images, labels = np.asarray(scored.images[scored.rows]), scored.labels
     whole = Literal(chain, images, labels, batch_size=size)
     if suite.frozen_until is None:
         truth = Truth(chain, images, labels, batch_size=size)
         return Sides(whole, whole, Judge(truth), "whole network")
     start = problem.start
-    features = features_of(chain, start, problem.images, problem.rows, progress)
+    features = features_of(chain, start, scored, progress)
     tail = Literal(chain, features, labels, batch_size=256, start=start)
     truth = Truth(chain, features, labels, batch_size=256, start=start)
     return Sides(whole, tail, Judge(truth), f"from {chain.layers[start].name} on")
@@ -104,7 +104,7 @@ def reference_of(
 
 def _answers(problem: Problem, suite: Suite) -> Path:
     """Return where the answers of a long reference run are kept."""
-    scored = hashlib.sha256(problem.rows.astype(np.int64).tobytes())
+    scored = hashlib.sha256(problem.scoring_set.rows.astype(np.int64).tobytes())
     scored.update(digest_of(weights_of(problem.chain)).encode())
     name = f"literal-{suite.reference_batch_size}-{scored.hexdigest()[:8]}.jsonl"
     return problem.folder / name

@@ -28,9 +28,7 @@ def scorer_of(problem: Problem, name: str) -> Scorer:
     settings = problem.config.importance
     return SCORERS[name](
         problem.chain,
-        problem.images,
-        problem.rows,
-        problem.labels,
+        problem.scoring_set,
         batch_size=settings.batch_size,
         memory_budget_gib=settings.memory_budget_gib,
     )
@@ -98,7 +96,7 @@ def benchmark(
         peak_memory_gib=peak,
         seed=problem.config.seed,
         scorer=scorer,
-        images=len(problem.rows),
+        images=len(problem.scoring_set),
         nodes=sum(layer.nodes for layer in problem.layers),
         nodes_removed=sum(map(len, warm.removed)),
         note=suite.note,

@@ -26,6 +26,7 @@ from kvasir_prune.config import load_config
 from kvasir_prune.data import Dataset
 from kvasir_prune.errors import ModelError
 from kvasir_prune.importance.reference import ReferenceScorer
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.models import read_chain
 from kvasir_prune.progress import Silent
 from kvasir_prune.pruning import Exhaustive, Greedy, Strategy
@@ -42,9 +43,8 @@ def test_the_literal_way_agrees_with_the_reference_scorer_and_with_float64(
     name: str, layer: str
 ) -> None:
     chain, (images, labels) = read_chain(network(name)), images_and_labels(SMALL[name][1], COUNT)
-    reference = ReferenceScorer(
-        chain, images, np.arange(COUNT), labels, batch_size=16, memory_budget_gib=1.0
-    )
+    scored = ScoringSet(images, np.arange(COUNT), labels)
+    reference = ReferenceScorer(chain, scored, batch_size=16, memory_budget_gib=1.0)
     literal = Literal(chain, images, labels, batch_size=16)
     truth = Truth(chain, images, labels, batch_size=16)
     removed = {layer: (3, 9), chain.hidden[-1].name: (1,)}
@@ -289,16 +289,9 @@ def tiny_problem(strategy: str) -> Problem:
     chain, (images, labels) = read_chain(network("vgg16")), images_and_labels(shape, COUNT)
     rows = {"validation": np.arange(COUNT)}
     dataset = Dataset(images, labels, tuple("abcd"), rows, "")
-    start = chain.find("fc1").producer
-    return Problem(config, chain, images, rows["validation"], labels, start, dataset, Path())
+    scored = ScoringSet(images, rows["validation"], labels)
+    return Problem(config, chain, scored, chain.find("fc1").producer, dataset, Path())
 
 
 def scorer_on(problem: Problem, kind: type[ReferenceScorer]) -> ReferenceScorer:
-    return kind(
-        problem.chain,
-        problem.images,
-        problem.rows,
-        problem.labels,
-        batch_size=16,
-        memory_budget_gib=1.0,
-    )
+    return kind(problem.chain, problem.scoring_set, batch_size=16, memory_budget_gib=1.0)

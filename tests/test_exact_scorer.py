@@ -19,6 +19,7 @@ from kvasir_prune.importance.exact import ExactScorer
 from kvasir_prune.importance.layer_cache import REBUILD_EVERY
 from kvasir_prune.importance.packing import Part, Step, packed
 from kvasir_prune.importance.reference import ReferenceScorer
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.sizes import StepShape
 from kvasir_prune.ledger import MemoryLedger
 from kvasir_prune.models import read_chain
@@ -44,9 +45,8 @@ def scorer_of(
     # As after a training: most images are right, the others make up much of the loss.
     predicted = np.asarray(model(images, training=False)).argmax(axis=1)
     labels = np.where(np.arange(count) % 10, predicted, labels).astype(np.int64)
-    scorer = kind(
-        read_chain(model), images, np.arange(count), labels, batch_size=64, memory_budget_gib=gib
-    )
+    scored = ScoringSet(images, np.arange(count), labels)
+    scorer = kind(read_chain(model), scored, batch_size=64, memory_budget_gib=gib)
     assert isinstance(scorer, kind)
     return scorer  # type: ignore[no-any-return]
 
@@ -220,9 +220,10 @@ def test_bits_do_not_depend_on_where_a_long_row_of_removals_was_interrupted() ->
     live = scorer_of(model)
     for done in range(len(order)):
         live.score("dense1", {"dense1": order[:done]}, [order[done]])
-    wanted = [n for n in range(128) if n not in order][:9]
-    expected = scorer_of(model).score("dense1", {"dense1": order}, wanted)
-    assert live.score("dense1", {"dense1": order}, wanted) == expected
+    wanted, gone = [n for n in range(128) if n not in order][:9], {"dense1": order}
+    expected = scorer_of(model).score("dense1", gone, wanted)
+    assert live.score("dense1", gone, wanted) == expected
+    assert live.evaluate(gone, layer="dense1") == scorer_of(model).evaluate(gone, layer="dense1")
 
 
 def test_a_budget_too_small_for_the_activations_streams_them() -> None:
@@ -365,43 +366,30 @@ def test_greedy_records_a_bound_as_such() -> None:
 # --- refusals and packing -----------------------------------------------------------------------
 
 
-def test_glu_is_refused_by_the_name_of_the_layer() -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"activation": "glu"}, r"odd_one.*glu"),
+        ({"dtype": "mixed_float16"}, r"odd_one.*float16"),
+        pytest.param(
+            {"dtype": "float64"},
+            r"odd_one.*float32",
+            marks=pytest.mark.skipif(backend.has_float64(), reason="this backend has float64"),
+        ),
+    ],
+)
+def test_what_cannot_be_scored_exactly_is_refused_by_the_name_of_the_layer(
+    options: dict[str, str], message: str
+) -> None:
     model = keras.Sequential(
         [
             keras.Input((SIDE, SIDE, 2), dtype="uint8"),
             keras.layers.Flatten(),
-            keras.layers.Dense(8, activation="glu", name="gated"),
+            keras.layers.Dense(8, name="odd_one", **options),
             keras.layers.Dense(4),
         ]
     )
-    with pytest.raises(ModelError, match=r"gated.*glu"):
-        read_chain(model)
-
-
-def test_half_precision_is_refused_by_the_name_of_the_layer() -> None:
-    model = keras.Sequential(
-        [
-            keras.Input((SIDE, SIDE, 2), dtype="uint8"),
-            keras.layers.Flatten(),
-            keras.layers.Dense(8, name="coarse", dtype="mixed_float16"),
-            keras.layers.Dense(4),
-        ]
-    )
-    with pytest.raises(ModelError, match=r"coarse.*float16"):
-        read_chain(model)
-
-
-@pytest.mark.skipif(backend.has_float64(), reason="this backend has float64")
-def test_float64_is_refused_where_it_would_become_float32() -> None:
-    model = keras.Sequential(
-        [
-            keras.Input((SIDE, SIDE, 2), dtype="uint8"),
-            keras.layers.Flatten(),
-            keras.layers.Dense(8, name="fine", dtype="float64"),
-            keras.layers.Dense(4),
-        ]
-    )
-    with pytest.raises(ModelError, match=r"fine.*float32"):
+    with pytest.raises(ModelError, match=message):
         read_chain(model)
 
 

@@ -14,6 +14,7 @@ from kvasir_prune.errors import DeviceMemoryError
 from kvasir_prune.importance.exact import ExactScorer
 from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.program import LayerProgram
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.models import read_chain
@@ -64,9 +65,8 @@ def small_network() -> keras.Model:
 def scorer() -> ExactScorer:
     model = small_network()
     images, labels = images_and_labels(model.input_shape[1:], COUNT)
-    return ExactScorer(
-        read_chain(model), images, np.arange(COUNT), labels, batch_size=64, memory_budget_gib=4.0
-    )
+    scored = ScoringSet(images, np.arange(COUNT), labels)
+    return ExactScorer(read_chain(model), scored, batch_size=64, memory_budget_gib=4.0)
 
 
 def sizes() -> tuple[LayerSize, ...]:

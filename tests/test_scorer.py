@@ -11,6 +11,7 @@ from kvasir_prune.errors import NumericalError
 from kvasir_prune.evaluation.metrics import cross_entropies, loss_accuracy
 from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.reference import ReferenceScorer
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.store import ClassCounts, ImportanceStore, classify
 from kvasir_prune.models import read_chain
 from kvasir_prune.types import LossAccuracy, Scored
@@ -23,9 +24,7 @@ def scorer_of(model: keras.Model, shape: tuple[int, ...], **settings: float) -> 
     images, labels = images_and_labels(shape, COUNT)
     return ReferenceScorer(
         read_chain(model),
-        images,
-        np.arange(COUNT),
-        labels,
+        ScoringSet(images, np.arange(COUNT), labels),
         batch_size=int(settings.get("batch_size", 16)),
         memory_budget_gib=settings.get("memory_budget_gib", 4.0),
     )

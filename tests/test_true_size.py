@@ -14,6 +14,7 @@ from kvasir_prune.config import load_config
 from kvasir_prune.data.dataset import Dataset
 from kvasir_prune.evaluation.cost import cost_of
 from kvasir_prune.importance.reference import ReferenceScorer
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.models import build, read_chain
 from kvasir_prune.progress import Silent
 from kvasir_prune.training.fit import train
@@ -41,14 +42,8 @@ def test_one_training_step_and_ten_evaluations(
     assert np.isfinite(history[0].train_loss)
     assert not np.array_equal(before, model.get_layer("block1_conv1").get_weights()[0])
 
-    scorer = ReferenceScorer(
-        read_chain(model),
-        images,
-        rows["validation"],
-        labels[32:],
-        batch_size=8,
-        memory_budget_gib=4.0,
-    )
+    scored = ScoringSet(images, rows["validation"], labels[32:])
+    scorer = ReferenceScorer(read_chain(model), scored, batch_size=8, memory_budget_gib=4.0)
     scores = scorer.score("fc2", {}, range(5)) + scorer.score(
         "block5_conv3", {"fc2": (0,)}, range(5)
     )

@@ -158,17 +158,15 @@ class Run:
     def scorer_of(self, chain: Chain, split: str, images: int | None = None) -> Scorer:
         """Return the configured scorer of any network; `images` takes so many of the split."""
         from kvasir_prune.importance.scorers import SCORERS
+        from kvasir_prune.importance.scoring_set import ScoringSet
 
-        settings, rows = self.config.importance, self.dataset.rows[split]
-        labels = self.dataset.labels_of(split)
+        settings, dataset = self.config.importance, self.dataset
+        scored = ScoringSet(dataset.images, dataset.rows[split], dataset.labels_of(split))
         if images is not None:
-            some = slice(None, None, max(1, len(rows) // images))
-            rows, labels = rows[some][:images], labels[some][:images]
+            scored = scored.every(max(1, len(scored) // images)).first(images)
         return SCORERS[settings.scorer](
             chain,
-            self.dataset.images,
-            rows,
-            labels,
+            scored,
             batch_size=settings.batch_size,
             memory_budget_gib=settings.memory_budget_gib,
         )

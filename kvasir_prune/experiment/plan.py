@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.forecast import fates
+from kvasir_prune.experiment.prediction import evolution_s, measuring_s, pruning_s
 from kvasir_prune.importance.calibration import EVALUATIONS, PASSES, LayerSpeed, time_layer
 from kvasir_prune.importance.cost_model import Footprint, LayerWork, footprint_of, work_of
 from kvasir_prune.importance.sizes import kept_bytes
@@ -196,7 +197,11 @@ class _Planner:
             batch_size=self._settings.batch_size,
             budget_bytes=self._budget,
         )
-        expected = evaluations(self._run.config.pruning, fate) if fate else 0.0
+        settings, rows = self._run.config.pruning, self._run.dataset.rows
+        expected = evaluations(settings, fate) if fate else 0.0
+        in_vain = fate.removed * footprint.in_vain if fate and settings.strategy == "greedy" else 0
+        share, every = cut / work, self._run.config.evaluation.every_removals
+        counts = [len(split) / self.images for split in rows.values()]
         return LayerPlan(
             hidden.size,
             work * self.images,
@@ -205,47 +210,7 @@ class _Planner:
             expected,
             fate.removed if fate else 0.0,
             measuring_s(speed, footprint, hidden.nodes) if is_measured else 0.0,
-            self._pruning_s(speed, footprint, fate, expected, cut / work) if fate else 0.0,
-            self._evolution_s(speed, fate.removed) if fate else 0.0,
+            pruning_s(speed, footprint, expected + in_vain, fate.removed, share) if fate else 0.0,
+            evolution_s(speed, counts, fate.removed, every) if fate else 0.0,
             images,
         )
-
-    def _pruning_s(
-        self, speed: LayerSpeed, footprint: Footprint, fate: Fate, expected: float, cut: float
-    ) -> float:
-        """Return the seconds for the pruning of a layer.
-
-        Args:
-            speed: of the layer on the whole scoring set, nothing being removed.
-            footprint: of the layer.
-            fate: what is expected of its nodes.
-            expected: evaluations.
-            cut: share of the work of an evaluation that is left once the later layers are pruned.
-        """
-        is_greedy = self._run.config.pruning.strategy == "greedy"
-        scored = expected + (fate.removed * footprint.in_vain if is_greedy else 0.0)
-        calls = scored / footprint.block_width + fate.removed + 1
-        passes = calls if footprint.streamed else 1
-        each = calls * speed.lead + scored * speed.bounded + fate.removed * speed.removal
-        return speed.start + passes * speed.prefix + cut * each
-
-    def _evolution_s(self, speed: LayerSpeed, removed: float) -> float:
-        """Every k-th state is evaluated again, and what it needs brought up to date."""
-        every = self._run.config.evaluation.every_removals
-        rows = self._run.dataset.rows
-        ratio = sum(map(len, rows.values())) / self.images
-        moments = removed / every + 1
-        whole = speed.on(ratio)
-        return (
-            len(rows) * speed.start
-            + whole.prefix
-            + moments * (whole.lead + whole.candidate)
-            + removed * whole.removal
-        )
-
-
-def measuring_s(speed: LayerSpeed, footprint: Footprint, nodes: int) -> float:
-    """Return the seconds for the importance of all nodes of a layer."""
-    calls = -(-nodes // footprint.block_width)
-    passes = calls if footprint.streamed else 1
-    return speed.start + passes * speed.prefix + calls * speed.lead + nodes * speed.candidate

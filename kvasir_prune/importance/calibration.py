@@ -111,7 +111,7 @@ def time_layer(
         timer.took(chosen[1:2], gone=chosen[:1])
         removal = max(timer.took(chosen[2:3], gone=chosen[:2]) - single, 0.0)
     # The first call after a prefix also evaluates the network as it is, to compare and to sort.
-    prefix = max(warm - single - 2 * candidate, 0.0)
+    prefix = max(warm - single - candidate, 0.0)
     return LayerSpeed(cold - warm, prefix, lead, candidate, bounded, removal)
 
 

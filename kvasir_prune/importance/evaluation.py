@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from kvasir_prune.importance.image_losses import ImageLosses
 from kvasir_prune.importance.layer_cache import LayerCache
-from kvasir_prune.importance.packing import Part, Piece, nobody
-from kvasir_prune.types import Limits
+from kvasir_prune.importance.packing import Part, Piece
+from kvasir_prune.types import Limits, LossAccuracy
 
 FIRST_SHARE = 8
 """Of a candidate's images, the eighth with the largest losses goes first where the smallest loss is
@@ -29,8 +29,10 @@ class Candidate:
 
     Attributes:
         node: its index.
-        losses: of the network without it, as far as they are known; None before the beginning.
-        certain: sum of the losses (nats) that are final.
+        losses: of the whole scoring set without it, as far as they are known; None before the
+            beginning.
+        mean: of them, once all are known.
+        certain: sum of the losses (nats) that are final, where it may be given up.
         abandoned: whether that sum has passed the limit.
         rows: images of the stretch in which its output is not zero, and
         done: how many of them are evaluated.
@@ -39,6 +41,7 @@ class Candidate:
 
     node: int
     losses: ImageLosses | None = None
+    mean: LossAccuracy | None = None
     certain: float = 0.0
     abandoned: bool = False
     rows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
@@ -55,53 +58,48 @@ class StretchEvaluation:
 
     Args:
         cache: of the stretch, where the removed nodes are removed.
-        base: of the whole scoring set, the losses with all candidates in place.
         stretch: place of its images in the scoring set.
+        images: of the scoring set.
         limits: what need not be known; all but `give_up_above` only where the stretch is all.
     """
 
-    def __init__(
-        self, cache: LayerCache, base: ImageLosses, stretch: slice, limits: Limits
-    ) -> None:
+    def __init__(self, cache: LayerCache, stretch: slice, images: int, limits: Limits) -> None:
         self._cache = cache
-        self._all = base
-        self._base = base.of(stretch)
-        self._base_sum = math.nan
         self._stretch = stretch
+        self._images = images
         self._limits = limits
         self._give_up_above = limits.give_up_above
+        # Where those behind a candidate may turn out superfluous, giving up early in shared steps
+        # cost more than it saved: more of them are begun before it is settled.
+        shares_steps = cache.program.shape.segments > 1
+        self._gives_up = limits.give_up_above < math.inf and (
+            limits.only_smallest or not shares_steps
+        )
+        self._base_sum: float | None = None
         self._open: dict[int, Candidate] = {}
         self._undecided: deque[Candidate] = deque()
 
-    def run(self, candidates: Sequence[Candidate], *, fill: bool) -> int:
+    def run(self, candidates: Sequence[Candidate]) -> int:
         """Evaluate candidates, in order.
-
-        Args:
-            candidates: to evaluate.
-            fill: whether the base losses have yet to be computed, through the very steps of a
-                candidate.
 
         Returns:
             How many of them are settled, the first one that is enough being the last.
         """
-        if not fill:
-            self._base_sum = self._base.sum()
         for candidate in candidates:
             candidate.settled = candidate.abandoned
         count = 0
-        for pieces, losses, correct in self._cache.run(self._parts(candidates, fill=fill)):
+        for pieces, losses, correct in self._cache.run(self._parts(candidates)):
             for piece in pieces:
                 self._take(piece, losses, correct)
             while count < len(candidates) and candidates[count].settled:
                 count += 1
-                if self._mean_of(candidates[count - 1]) <= self._limits.enough_at:
+                mean = candidates[count - 1].mean
+                if mean is not None and mean.loss <= self._limits.enough_at:
                     return count
         return len(candidates)
 
-    def _parts(self, candidates: Sequence[Candidate], *, fill: bool) -> Iterator[Part | None]:
+    def _parts(self, candidates: Sequence[Candidate]) -> Iterator[Part | None]:
         """Yield what is to be evaluated next; None while that depends on the step at hand."""
-        if fill:
-            yield nobody(self._cache.images)
         waiting = deque(one for one in candidates if not one.settled)
         while waiting or self._open:
             if self._undecided:
@@ -112,8 +110,6 @@ class StretchEvaluation:
                 yield None
 
     def _begin(self, candidate: Candidate) -> Candidate:
-        if candidate.losses is None:
-            candidate.losses = ImageLosses.like(self._all)
         candidate.rows, candidate.done = self._cache.rows(candidate.node), 0
         self._open[candidate.node] = candidate
         return candidate
@@ -121,53 +117,49 @@ class StretchEvaluation:
     def _next_part(self, candidate: Candidate) -> Part:
         """Return the images to look at before anything is decided: all, if nothing can be."""
         rows, shape = candidate.rows[candidate.done :], self._cache.program.shape
-        if math.isinf(self._give_up_above):
+        if not self._gives_up:
             return Part(candidate.node, rows)
         if shape.segments == 1:
             return Part(candidate.node, rows[: shape.images])
-        # Where those behind a candidate may turn out superfluous, giving up early in shared steps
-        # cost more than it saved: more of them are begun before it is settled.
-        if not self._limits.only_smallest:
-            return Part(candidate.node, rows)
         first = -(-len(rows) // (FIRST_SHARE * shape.images)) * shape.images
         return Part(candidate.node, rows[: candidate.done or first])
 
     def _take(self, piece: Piece, losses: NDArray[Any], correct: NDArray[np.bool_]) -> None:
         """Put what a step gave where it belongs."""
-        rows = piece.part.rows[piece.rows]
+        rows, candidate = piece.part.rows[piece.rows], self._open[piece.part.node]
         here = slice(piece.slot, piece.slot + len(rows))
-        if piece.part.scale == 0.0:
-            self._base.put(rows, losses[here], correct[here])
-            self._base_sum = self._base.sum()
-            return
-        candidate = self._open[piece.part.node]
-        own = self._own(candidate)
-        own.put(rows, losses[here], correct[here])
-        candidate.done += len(rows)
-        candidate.certain += losses[here].sum(dtype=np.float64)
-        if piece.rows.stop == len(piece.part.rows):
-            self._decide(candidate)
-
-    def _own(self, candidate: Candidate) -> ImageLosses:
-        """Return the candidate's losses in the stretch, for a start those with it in place."""
-        assert candidate.losses is not None
-        own = candidate.losses.of(self._stretch)
+        whole = candidate.losses = candidate.losses or ImageLosses.empty(self._images, losses.dtype)
+        own = whole.of(self._stretch)
         if candidate.done == 0:
-            own.take_from(self._base)
-            candidate.certain += self._base_sum - self._base.sum(candidate.rows)
-        return own
+            own.take_from(self._cache.base)
+        own.put(rows, losses[here], correct[here])
+        if self._gives_up:
+            candidate.certain += self._certain_of(candidate, losses[here])
+        candidate.done += len(rows)
+        if piece.rows.stop == len(piece.part.rows):
+            self._decide(candidate, whole)
 
-    def _decide(self, candidate: Candidate) -> None:
+    def _certain_of(self, candidate: Candidate, losses: NDArray[Any]) -> float:
+        """Return the sum of some losses, and for a start of those that it does not change."""
+        found = float(losses.sum(dtype=np.float64))
+        if candidate.done == 0:
+            base = self._cache.base
+            if self._base_sum is None:
+                self._base_sum = base.sum()
+            found += self._base_sum - base.sum(candidate.rows)
+        return found
+
+    def _decide(self, candidate: Candidate, losses: ImageLosses) -> None:
         is_whole = candidate.done == len(candidate.rows)
         # A sum that is no number is not above the limit: it goes on to the end, and is named there.
-        if not is_whole and not self._mean_of(candidate) > self._give_up_above + CERTAINLY:
+        bound = candidate.certain / self._images
+        if not is_whole and not bound > self._give_up_above + CERTAINLY:
             self._undecided.append(candidate)
             return
         candidate.abandoned = not is_whole
-        if is_whole and self._limits.only_smallest:
-            self._give_up_above = min(self._give_up_above, self._mean_of(candidate))
+        if is_whole and self._stretch.stop == self._images:
+            candidate.mean = losses.mean()
+            if self._limits.only_smallest:
+                self._give_up_above = min(self._give_up_above, candidate.mean.loss)
         candidate.settled = True
         del self._open[candidate.node]
-
-    def _mean_of(self, candidate: Candidate) -> float:
-        return candidate.certain / len(self._all)

@@ -13,16 +13,16 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kvasir_prune import backend
 from kvasir_prune.errors import DeviceMemoryError
 from kvasir_prune.importance.evaluation import Candidate, StretchEvaluation
 from kvasir_prune.importance.image_losses import ImageLosses
-from kvasir_prune.importance.prefix import LayerOutputs, Prefix, ScoringSet
+from kvasir_prune.importance.prefix import LayerOutputs, Prefix
 from kvasir_prune.importance.prepared import PreparedLayer
 from kvasir_prune.importance.program import LayerProgram
 from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer, finite
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.sizing import Sizing
 from kvasir_prune.importance.work import Work
 from kvasir_prune.models.chain import Chain, Hidden
@@ -41,9 +41,7 @@ class ExactScorer(Scorer):
 
     Args:
         chain: the network.
-        images: (n, height, width, channels) uint8, may be a memory map.
-        rows: which of the images are the scoring set.
-        labels: (len(rows),) int64.
+        scoring_set: the images that judge the nodes.
         batch_size: images per step of a prefix, at most.
         memory_budget_gib: a layer's activations are kept up to this size; above it the images are
             taken in stretches, and the prefix is run again for every block of candidates.
@@ -55,9 +53,7 @@ class ExactScorer(Scorer):
     def __init__(
         self,
         chain: Chain,
-        images: NDArray[np.uint8],
-        rows: NDArray[np.intp],
-        labels: NDArray[np.int64],
+        scoring_set: ScoringSet,
         *,
         batch_size: int,
         memory_budget_gib: float,
@@ -65,17 +61,15 @@ class ExactScorer(Scorer):
         self.work = Work()
         self._chain = chain
         self._weights = weights_of(chain)
-        self._set = ScoringSet(images, rows, labels.astype(np.int32))
+        self._set = scoring_set
         self._sizing = Sizing(
-            chain, len(rows), batch_size=batch_size, budget_bytes=memory_budget_gib * 2**30
+            chain, len(scoring_set), batch_size=batch_size, budget_bytes=memory_budget_gib * 2**30
         )
         self._programs: dict[str, LayerProgram] = {}
         self._prefixes: dict[tuple[Hidden, ...], Prefix] = {}
         self._beside: dict[str, tuple[Mapping[str, frozenset[int]], LayerOutputs]] = {}
         self._prepared: PreparedLayer | None = None
         self._elsewhere: Mapping[str, frozenset[int]] = {}
-        self._removed: tuple[int, ...] | None = None
-        self._base: ImageLosses | None = None
 
     def halvings(self, layer: str) -> int:
         """Return how often the layer's steps were halved because memory did not suffice."""
@@ -131,28 +125,20 @@ class ExactScorer(Scorer):
     ) -> tuple[ImageLosses, Sequence[Candidate]]:
         """Return the losses with all candidates in place, and the candidates as evaluated."""
         prepared = self._prepare(layer, removed)
-        gone = tuple(removed.get(layer, ()))
-        # Where candidates share steps, the base losses lead each call, known or not: a candidate's
-        # place is then the same in a run that was interrupted before the call.
-        is_known = self._removed == gone and prepared.program.shape.segments == 1
-        base = self._base if is_known else None
-        base = base or ImageLosses.empty(len(self._set), self._chain.dtype)
-        candidates, count = [Candidate(node) for node in nodes], 0
+        images, gone, count = len(self._set), tuple(removed.get(layer, ())), 0
+        base = ImageLosses.empty(images, np.dtype(self._chain.dtype))
+        candidates = [Candidate(node) for node in nodes]
         for stretch, cache in prepared.stretches():
             cache.move_to(gone)
-            if cache.images < len(self._set):
+            if cache.images < images:
                 limits = Limits(give_up_above=limits.give_up_above)
-            evaluation = StretchEvaluation(cache, base, stretch, limits)
-            count = evaluation.run(candidates, fill=not is_known)
-        self._removed, self._base = gone, base
+            count = StretchEvaluation(cache, stretch, images, limits).run(candidates)
+            base.of(stretch).take_from(cache.base)
         return base, candidates[:count]
 
     def _answer(self, layer: str, candidate: Candidate) -> Scored:
         self.work.evaluations += 1
-        if candidate.abandoned or candidate.losses is None:
-            value = LossAccuracy(candidate.certain / len(self._set), math.nan)
-        else:
-            value = candidate.losses.mean()
+        value = candidate.mean or LossAccuracy(candidate.certain / len(self._set), math.nan)
         finite(value, where=f"node {candidate.node} of layer {layer}")
         self.work.abandoned += candidate.abandoned
         return Scored(candidate.node, value.loss, value.accuracy, candidate.abandoned)
@@ -163,7 +149,7 @@ class ExactScorer(Scorer):
         if last is not None and (last.hidden.name, self._elsewhere) == (layer, elsewhere):
             return last
         self._collect_outputs()
-        self._prepared, self._removed, self._base = None, None, None
+        self._prepared = None
         hidden, sizes = self._chain.find(layer), self._sizing.of(layer)
         if layer not in self._programs:
             self._programs[layer] = LayerProgram(self._chain, hidden, sizes.step)

@@ -24,14 +24,9 @@ class ImageLosses:
     correct: NDArray[np.bool_]
 
     @classmethod
-    def empty(cls, images: int, dtype: str) -> ImageLosses:
+    def empty(cls, images: int, dtype: np.dtype[Any]) -> ImageLosses:
         """Return one whose losses are yet to be filled in."""
         return cls(np.empty(images, dtype), np.empty(images, np.bool_))
-
-    @classmethod
-    def like(cls, other: ImageLosses) -> ImageLosses:
-        """Return one of the same shape and type whose losses are yet to be filled in."""
-        return cls.empty(len(other.losses), str(other.losses.dtype))
 
     def of(self, stretch: slice) -> ImageLosses:
         """Return a view of some images; what is put there is put here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from kvasir_prune import backend
+from kvasir_prune.importance.image_losses import ImageLosses
 from kvasir_prune.importance.packing import Part, Piece, nobody, packed
 from kvasir_prune.importance.program import LayerProgram
 
@@ -20,21 +22,22 @@ REBUILD_EVERY = 64
 class LayerCache:
     """A layer's outputs h for some images, and its reader's pre-activation z without some nodes.
 
-    z is a function of the order of removals alone: computed from h at every multiple of
-    `REBUILD_EVERY` removals and patched one by one in between, so that a resumed run holds the
-    same bits.
+    z and the losses are functions of the order of removals alone: computed from h at every multiple
+    of `REBUILD_EVERY` removals and brought up to date one by one in between, so that a resumed run
+    holds the same bits.
 
     Args:
         program: the layer's steps.
         outputs: (nodes, n, ...) on the device.
         active: (nodes, n), where a node's output is not all zero.
         suffix: arrays of the reader and of all layers behind it, on the device.
-        labels: (n,) int32.
+        labels: (n,) int64.
         count: told how many images were run through the suffix.
 
     Attributes:
         images: n.
         z: (n, ...) on the device.
+        base: the losses with all candidates in place; up to date once `run` has given a step.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class LayerCache:
         active: NDArray[np.bool_],
         suffix: Any,
         *,
-        labels: NDArray[np.int32],
+        labels: NDArray[np.int64],
         count: Callable[[int], None],
     ) -> None:
         self.program = program
@@ -52,9 +55,13 @@ class LayerCache:
         self._count = count
         self.outputs = outputs
         self.active = active
-        self.labels = ops.convert_to_tensor(labels)
+        self.labels = ops.convert_to_tensor(labels, "int32")
         self.images = int(outputs.shape[1])
         self.z: Any = None
+        self.base = ImageLosses.empty(self.images, np.dtype(program.dtype))
+        self._lead: Part | None = None
+        self._is_led = True
+        self._shares_steps = program.shape.segments > 1
         self._order = np.arange(self.images)
         self._rows: dict[int, NDArray[np.intp]] = {}
         self._removed: tuple[int, ...] | None = None
@@ -72,25 +79,49 @@ class LayerCache:
     def run(
         self, parts: Iterable[Part | None]
     ) -> Iterator[tuple[list[Piece], NDArray[Any], NDArray[np.bool_]]]:
-        """Run pairs of node and image through the suffix.
+        """Run pairs of node and image through the suffix, behind what the base losses lack.
 
         Args:
             parts: as for `packed`.
 
         Yields:
-            What lies in a step, and for each of its slots the loss and whether the prediction is
-            right.
+            What of the parts lies in a step, and for each of its slots the loss and whether the
+            prediction is right.
         """
-        for step, pieces in packed(parts, self.program.shape):
+        for step, pieces in packed(chain(self._leading(), parts), self.program.shape):
             kept = (self.outputs, self.z)
-            losses, correct = self.program.score(kept, self._suffix, self.labels, tuple(step))
+            found = self.program.score(kept, self._suffix, self.labels, tuple(step))
             self._count(sum(len(piece.part.rows[piece.rows]) for piece in pieces))
-            yield pieces, np.asarray(losses), np.asarray(correct)
+            losses, correct = (np.asarray(values) for values in found)
+            while pieces and pieces[0].part is self._lead:
+                self._take_lead(pieces.pop(0), losses, correct)
+            yield pieces, losses, correct
+
+    def _leading(self) -> Iterator[Part]:
+        """Give what the base losses lack.
+
+        Where candidates share steps it leads every call, known or not: a candidate's place is then
+        the same in a run that was interrupted before the call.
+        """
+        if self._lead is not None and (self._shares_steps or not self._is_led):
+            yield self._lead
+
+    def _take_lead(self, piece: Piece, losses: NDArray[Any], correct: NDArray[np.bool_]) -> None:
+        rows = piece.part.rows[piece.rows]
+        here = slice(piece.slot, piece.slot + len(rows))
+        self.base.put(rows, losses[here], correct[here])
+        self._is_led = piece.rows.stop == len(piece.part.rows)
+
+    def _settle(self) -> None:
+        """Bring the base losses up to date."""
+        if not self._is_led:
+            for _ in self.run(()):
+                pass
 
     def move_to(self, removed: tuple[int, ...]) -> None:
-        """Bring z to where these nodes of the layer are removed, in this order."""
+        """Bring z and the base losses to where these nodes of the layer are removed, in order."""
         rebuilt = len(removed) // REBUILD_EVERY * REBUILD_EVERY
-        known = self._removed
+        known, self._removed = self._removed, None
         if known is None or len(known) < rebuilt or known != removed[: len(known)]:
             self._rebuild(removed[:rebuilt])
             known = removed[:rebuilt]
@@ -106,14 +137,20 @@ class LayerCache:
         masked = (kernel * nodes[:, None], *bias)
         parts = self._parts(self.outputs, axis=1)
         self.z = _joined([self.program.preactivation(outputs, masked) for outputs in parts])
-        losses = np.zeros(self.images, self.program.dtype)
-        for pieces, found, _ in self.run([nobody(self.images)]):
-            (piece,) = pieces
-            losses[piece.rows] = found[: piece.rows.stop - piece.rows.start]
-        self._order = np.argsort(-losses, kind="stable")
+        self._lead, self._is_led = nobody(self.images), False
+        self._settle()
+        self._lead = None
+        self._order = np.argsort(-self.base.losses, kind="stable")
         self._rows.clear()
 
     def _patch(self, node: int) -> None:
+        if self._shares_steps:
+            # Only images in which the node was active have another loss than before.
+            self._settle()
+            self._lead = Part(node, self.rows(node), 0.0)
+        else:
+            self._lead = nobody(self.images)
+        self._is_led = len(self._lead.rows) == 0
         nodes = np.asarray([node], np.int32)
         own = self._parts(backend.take(self.outputs, nodes), axis=1)
         self.z = _joined(

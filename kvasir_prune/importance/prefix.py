@@ -15,27 +15,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from kvasir_prune import backend
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.forward import run
-from kvasir_prune.models.section import batches
-
-
-@dataclass(frozen=True)
-class ScoringSet:
-    """The images on which losses are measured.
-
-    Attributes:
-        images: (n, height, width, channels) uint8, may be a memory map.
-        rows: which of the images.
-        labels: (len(rows),) int32.
-    """
-
-    images: NDArray[np.uint8]
-    rows: NDArray[np.intp]
-    labels: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -82,8 +64,7 @@ class Prefix:
         images = stretch.stop - stretch.start
         found: list[LayerOutputs] = []
         filled = 0
-        rows = scoring_set.rows[stretch]
-        for step, real in batches(scoring_set.images, rows, batch_size):
+        for step, real in scoring_set.batches(batch_size, stretch):
             parts = [
                 (np.asarray(values), np.asarray(active))
                 for values, active in self._step(weights, step)

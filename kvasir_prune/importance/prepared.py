@@ -9,8 +9,9 @@ from keras import ops
 
 from kvasir_prune.importance.cost_model import work_of
 from kvasir_prune.importance.layer_cache import LayerCache
-from kvasir_prune.importance.prefix import LayerOutputs, Prefix, ScoringSet
+from kvasir_prune.importance.prefix import LayerOutputs, Prefix
 from kvasir_prune.importance.program import LayerProgram
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.sizes import Sizes
 from kvasir_prune.importance.work import Work
 from kvasir_prune.models.chain import Chain

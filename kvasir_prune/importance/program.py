@@ -70,9 +70,10 @@ class LayerProgram:
             by_position = ops.reshape(kernel, (self.hidden.positions, self.hidden.nodes, width))
             incoming = ops.transpose(backend.take(by_position, nodes, axis=1), (1, 0, 2))
             return ops.reshape(ops.matmul(chosen, incoming), (-1, width))
-        incoming = backend.take(kernel, nodes)
-        incoming = ops.reshape(incoming, (-1, *(1,) * (len(chosen.shape) - 1), width))
-        return ops.reshape(ops.expand_dims(chosen, -1) * incoming, (-1, *chosen.shape[2:], width))
+        incoming = ops.expand_dims(backend.take(kernel, nodes), 1)
+        values = ops.reshape(chosen, (chosen.shape[0], -1, 1))
+        # A matrix product of inner dimension 1: quicker than a product of two broadcast arrays.
+        return ops.reshape(ops.matmul(values, incoming), (-1, *chosen.shape[2:], width))
 
     def _without(self, kept: Any, kernel: Any, step: Any) -> Any:
         """Return the pre-activation without a node, for pairs of node and image.

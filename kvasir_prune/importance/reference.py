@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kvasir_prune.evaluation.metrics import loss_accuracy
 from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer, finite
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.whole import WholeNetwork
 from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.forward import Weights, mask, weights_of
@@ -41,9 +42,7 @@ class ReferenceScorer(Scorer):
 
     Args:
         chain: the network.
-        images: (n, height, width, channels) uint8, may be a memory map.
-        rows: which of the images are the scoring set.
-        labels: (len(rows),) int64.
+        scoring_set: the images that judge the nodes.
         batch_size: images per step, a fixed shape.
         memory_budget_gib: activations before the next linear layer are kept up to this size and
             recomputed step by step above it; the losses have the same bits either way.
@@ -52,23 +51,17 @@ class ReferenceScorer(Scorer):
     def __init__(
         self,
         chain: Chain,
-        images: NDArray[np.uint8],
-        rows: NDArray[np.intp],
-        labels: NDArray[np.int64],
+        scoring_set: ScoringSet,
         *,
         batch_size: int,
         memory_budget_gib: float,
     ) -> None:
         self._chain = chain
         self._weights = weights_of(chain)
-        self._images = images
-        self._rows = rows
-        self._labels = labels
+        self._set = scoring_set
         self._batch_size = batch_size
         self._budget_bytes = memory_budget_gib * 2**30
-        self._whole = WholeNetwork(
-            chain, self._weights, images, rows, labels, batch_size=batch_size
-        )
+        self._whole = WholeNetwork(chain, self._weights, scoring_set, batch_size=batch_size)
         self._prepared: _Prepared | None = None
 
     def block_width(self, layer: str) -> int:
@@ -102,7 +95,7 @@ class ReferenceScorer(Scorer):
         outputs = prepared.suffix.apply(
             prepared.suffix_weights, self._steps(prepared), np.tile(gate, hidden.positions)
         )
-        value = loss_accuracy(np.concatenate(list(outputs)), self._labels)
+        value = loss_accuracy(np.concatenate(list(outputs)), self._set.labels)
         finite(value, where=f"node {node} of layer {hidden.name}")
         return Scored(node, value.loss, value.accuracy)
 
@@ -132,9 +125,9 @@ class ReferenceScorer(Scorer):
         """Run the prefix over all images; None where its output is larger than the budget."""
         cache: NDArray[Any] | None = None
         filled = 0
-        for part in prefix.apply(weights, self._image_steps()):
+        for part in prefix.apply(weights, self._set.batches(self._batch_size)):
             if cache is None:
-                shape = (len(self._rows), *part.shape[1:])
+                shape = (len(self._set), *part.shape[1:])
                 if math.prod(shape) * part.itemsize > self._budget_bytes:
                     return None
                 cache = np.empty(shape, part.dtype)
@@ -145,10 +138,9 @@ class ReferenceScorer(Scorer):
     def _steps(self, prepared: _Prepared) -> Iterator[tuple[NDArray[Any], int]]:
         """Give the input of the suffix, kept or recomputed, in steps of the fixed shape."""
         if prepared.inputs is not None:
-            yield from batches(prepared.inputs, np.arange(len(self._rows)), self._batch_size)
+            yield from batches(prepared.inputs, np.arange(len(self._set)), self._batch_size)
             return
-        for part in prepared.prefix.apply(prepared.prefix_weights, self._image_steps()):
+        for part in prepared.prefix.apply(
+            prepared.prefix_weights, self._set.batches(self._batch_size)
+        ):
             yield from batches(part, np.arange(len(part)), self._batch_size)
-
-    def _image_steps(self) -> Iterator[tuple[NDArray[Any], int]]:
-        return batches(self._images, self._rows, self._batch_size)

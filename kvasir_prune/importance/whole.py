@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kvasir_prune.evaluation.metrics import loss_accuracy
 from kvasir_prune.importance.scorer import Nodes, finite
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.models.chain import Chain
 from kvasir_prune.models.forward import Weights, mask
-from kvasir_prune.models.section import Section, batches
+from kvasir_prune.models.section import Section
 from kvasir_prune.types import LossAccuracy
 
 
@@ -19,9 +19,7 @@ class WholeNetwork:
     Args:
         chain: the network.
         weights: of it.
-        images: (n, height, width, channels) uint8, may be a memory map.
-        rows: which of the images are the scoring set.
-        labels: (len(rows),) int64.
+        scoring_set: the images.
         batch_size: images per step, a fixed shape.
     """
 
@@ -29,23 +27,19 @@ class WholeNetwork:
         self,
         chain: Chain,
         weights: Weights,
-        images: NDArray[np.uint8],
-        rows: NDArray[np.intp],
-        labels: NDArray[np.int64],
+        scoring_set: ScoringSet,
         *,
         batch_size: int,
     ) -> None:
         self._chain = chain
         self._weights = weights
-        self._images = images
-        self._rows = rows
-        self._labels = labels
+        self._set = scoring_set
         self._batch_size = batch_size
         self._section = Section(chain)
 
     def evaluate(self, removed: Nodes) -> LossAccuracy:
         """Return loss and accuracy without the removed nodes, which are masked."""
         loaded = self._section.load(mask(self._chain, self._weights, removed))
-        steps = batches(self._images, self._rows, self._batch_size)
+        steps = self._set.batches(self._batch_size)
         logits = np.concatenate(list(self._section.apply(loaded, steps)))
-        return finite(loss_accuracy(logits, self._labels), where="the whole network")
+        return finite(loss_accuracy(logits, self._set.labels), where="the whole network")
