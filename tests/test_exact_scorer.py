@@ -205,7 +205,7 @@ def test_a_loss_has_the_same_bits_in_every_segment_of_a_step(name: str, count: i
 def losses_in(scorer: ExactScorer, layer: str, step: Step) -> NDArray[Any]:
     """Return (segments, images) losses that the compiled step of a layer gives."""
     scorer.score(layer, {}, [0])
-    prepared = scorer._prepared
+    prepared = scorer._preparation._prepared
     assert prepared is not None
     ((_, cache),) = prepared.stretches()
     kept = (cache.outputs, cache.z)
@@ -349,7 +349,7 @@ def test_where_only_the_smallest_loss_matters_it_is_exact_and_the_others_are_bou
     for score in found:
         expected = true[score.node]
         assert score == expected or smallest.loss < score.loss <= expected.loss
-    asked = sum(len(scorer._prepared._kept.rows(node)) for node in nodes)  # type: ignore[union-attr]
+    asked = sum(len(scorer._preparation._prepared._kept.rows(node)) for node in nodes)  # type: ignore[union-attr]
     assert scorer.work.images - before < asked
 
 

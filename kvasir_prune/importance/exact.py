@@ -10,7 +10,7 @@ known.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,16 +18,12 @@ from kvasir_prune import backend
 from kvasir_prune.errors import DeviceMemoryError
 from kvasir_prune.importance.evaluation import Candidate, StretchEvaluation
 from kvasir_prune.importance.image_losses import ImageLosses
-from kvasir_prune.importance.prefix import LayerOutputs, Prefix
-from kvasir_prune.importance.prepared import PreparedLayer
-from kvasir_prune.importance.program import LayerProgram
+from kvasir_prune.importance.preparation import Preparation
 from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer, finite
 from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.sizing import Sizing
 from kvasir_prune.importance.work import Work
-from kvasir_prune.models.chain import Chain, Hidden
-from kvasir_prune.models.forward import weights_of
-from kvasir_prune.models.surgery import cut_weights
+from kvasir_prune.models.chain import Chain
 from kvasir_prune.types import Limits, LossAccuracy, Scored
 
 MOST_HALVINGS = 8
@@ -60,16 +56,11 @@ class ExactScorer(Scorer):
     ) -> None:
         self.work = Work()
         self._chain = chain
-        self._weights = weights_of(chain)
         self._set = scoring_set
         self._sizing = Sizing(
             chain, len(scoring_set), batch_size=batch_size, budget_bytes=memory_budget_gib * 2**30
         )
-        self._programs: dict[str, LayerProgram] = {}
-        self._prefixes: dict[tuple[Hidden, ...], Prefix] = {}
-        self._beside: dict[str, tuple[Mapping[str, frozenset[int]], LayerOutputs]] = {}
-        self._prepared: PreparedLayer | None = None
-        self._elsewhere: Mapping[str, frozenset[int]] = {}
+        self._preparation = Preparation(chain, scoring_set, self._sizing, self.work)
 
     def halvings(self, layer: str) -> int:
         """Return how often the layer's steps were halved because memory did not suffice."""
@@ -79,9 +70,7 @@ class ExactScorer(Scorer):
         """Work on a layer in steps halved at least so often; what was kept is let go."""
         if times > self.halvings(layer):
             self._sizing.halve(layer, times)
-            self._programs.pop(layer, None)
-            self._prepared = None
-            self._beside.clear()
+            self._preparation.forget(layer)
 
     def block_width(self, layer: str) -> int:
         """Return 1 where the suffix of one candidate keeps the processor busy, else more."""
@@ -124,7 +113,7 @@ class ExactScorer(Scorer):
         self, layer: str, removed: Nodes, nodes: Sequence[int], limits: Limits
     ) -> tuple[ImageLosses, Sequence[Candidate]]:
         """Return the losses with all candidates in place, and the candidates as evaluated."""
-        prepared = self._prepare(layer, removed)
+        prepared = self._preparation.of(layer, removed)
         images, gone, count = len(self._set), tuple(removed.get(layer, ())), 0
         base = ImageLosses.empty(images, np.dtype(self._chain.dtype))
         candidates = [Candidate(node) for node in nodes]
@@ -142,51 +131,3 @@ class ExactScorer(Scorer):
         finite(value, where=f"node {candidate.node} of layer {layer}")
         self.work.abandoned += candidate.abandoned
         return Scored(candidate.node, value.loss, value.accuracy, candidate.abandoned)
-
-    def _prepare(self, layer: str, removed: Nodes) -> PreparedLayer:
-        elsewhere = {n: frozenset(nodes) for n, nodes in removed.items() if n != layer and nodes}
-        last = self._prepared
-        if last is not None and (last.hidden.name, self._elsewhere) == (layer, elsewhere):
-            return last
-        self._collect_outputs()
-        self._prepared = None
-        hidden, sizes = self._chain.find(layer), self._sizing.of(layer)
-        if layer not in self._programs:
-            self._programs[layer] = LayerProgram(self._chain, hidden, sizes.step)
-        self._elsewhere = elsewhere
-        self._prepared = PreparedLayer(
-            self._chain,
-            self._programs[layer],
-            cut_weights(self._chain, self._weights, elsewhere),
-            self._set,
-            prefix=self._prefix(hidden),
-            sizes=sizes,
-            work=self.work,
-            outputs=self._known_outputs(hidden),
-        )
-        return self._prepared
-
-    def _prefix(self, hidden: Hidden) -> Prefix:
-        """Return the prefix of the layer and of the uncut layers before it that fit in memory."""
-        beside = self._sizing.beside(hidden)
-        before = (layer for layer in beside if layer.name not in self._elsewhere)
-        layers = (*before, hidden)
-        if layers not in self._prefixes:
-            self._prefixes[layers] = Prefix(self._chain, layers)
-        return self._prefixes[layers]
-
-    def _collect_outputs(self) -> None:
-        """Take over what came by when the last layer was prepared."""
-        if self._prepared is not None:
-            for name, outputs in self._prepared.beside.items():
-                self._beside[name] = (self._removed_before(name), outputs)
-
-    def _known_outputs(self, hidden: Hidden) -> LayerOutputs | None:
-        removed, outputs = self._beside.pop(hidden.name, (None, None))
-        return outputs if removed == self._removed_before(hidden.name) else None
-
-    def _removed_before(self, layer: str) -> Mapping[str, frozenset[int]]:
-        """Return what is removed in the layers whose outputs the layer's own depend on."""
-        place = self._chain.find(layer).producer
-        before = {h.name for h in self._chain.hidden if h.producer < place}
-        return {name: nodes for name, nodes in self._elsewhere.items() if name in before}
