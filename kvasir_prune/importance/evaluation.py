@@ -128,8 +128,9 @@ class StretchEvaluation:
         """Put what a step gave where it belongs."""
         rows, candidate = piece.part.rows[piece.rows], self._open[piece.part.node]
         here = slice(piece.slot, piece.slot + len(rows))
-        whole = candidate.losses = candidate.losses or ImageLosses.empty(self._images, losses.dtype)
-        own = whole.of(self._stretch)
+        if candidate.losses is None:
+            candidate.losses = ImageLosses.empty(self._images, losses.dtype)
+        own = candidate.losses.of(self._stretch)
         if candidate.done == 0:
             own.take_from(self._cache.base)
         own.put(rows, losses[here], correct[here])
@@ -137,7 +138,7 @@ class StretchEvaluation:
             candidate.certain += self._certain_of(candidate, losses[here])
         candidate.done += len(rows)
         if piece.rows.stop == len(piece.part.rows):
-            self._decide(candidate, whole)
+            self._decide(candidate, candidate.losses)
 
     def _certain_of(self, candidate: Candidate, losses: NDArray[Any]) -> float:
         """Return the sum of some losses, and for a start of those that it does not change."""
