@@ -77,12 +77,13 @@ def growth(problem: Problem, by: str, scorer: str, progress: Progress) -> dict[s
 
 
 def _point(problem: Problem, strategy: Strategy, scorer: str, progress: Progress) -> Point:
-    """Prune twice; the first time compiles."""
+    """Prune twice with one scorer; the first time compiles."""
     name = type(strategy).__name__.lower()
     images, nodes = len(problem.scoring_set), sum(layer.nodes for layer in problem.layers)
+    made = scorer_of(problem, scorer)
     for title in ("cold", "warm"):
         measured = job(
-            scorer_of(problem, scorer),
+            made,
             strategy,
             problem.layers,
             title=f"{name}, {images} images, {nodes} nodes, {title}",

@@ -22,10 +22,12 @@ class Report:
         exact_seconds_cold: first job of the process: making the scorer, compiling, the baseline.
         exact_seconds_warm: the same job again with the same scorer, whose steps are compiled; the
             median of `exact_jobs_warm`.
+        exact_seconds_warm_baseline: of the first warm job, until the loss of the whole network was
+            known: a pass of the first prefix.
         ratio_cold, ratio_warm: reference_seconds over these.
         evaluations: candidates whose losses decided; equal for both where `identical`.
-        peak_memory_gib: high-water mark of the process after both exact jobs and before the
-            reference; holds Python, Keras and, if it was trained now, the training.
+        peak_memory_gib: high-water mark of the process after the cold job; holds Python, Keras,
+            what is written down of the job and, if it was trained now, the training.
         identical: the list of removed nodes ("full"), or every compared decision ("sample").
         seed, scorer, images, nodes, nodes_removed, note: what was pruned, by what.
         repeatable: whether the cold and all warm jobs removed the same nodes.
@@ -65,6 +67,7 @@ class Report:
     nodes_removed: int
     note: str
     exact_jobs_warm: int
+    exact_seconds_warm_baseline: float
     repeatable: bool
     reference: str
     reference_part: str

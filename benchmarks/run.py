@@ -42,9 +42,17 @@ def peak_memory_gib() -> float:
 
 @dataclass(frozen=True)
 class _Measured:
-    """The first job of a process, those after it, and the multiply-adds of one of these."""
+    """The first job of a process and those after it.
+
+    Attributes:
+        cold: the first job.
+        peak_memory_gib: after it; what is written down of later ones is no part of a run.
+        warm: the jobs after it.
+        multiply_adds: of one of these.
+    """
 
     cold: Job
+    peak_memory_gib: float
     warm: tuple[Job, ...]
     multiply_adds: int | None
 
@@ -58,13 +66,14 @@ def _measured(problem: Problem, name: str, progress: Progress) -> _Measured:
     scorer = scorer_of(problem, name)
     strategy, layers = problem.strategy(), problem.layers
     cold = job(scorer, strategy, layers, title=f"{name}, cold", progress=progress, began=began)
+    peak = peak_memory_gib()
     before = multiply_adds_of(scorer)
     warm = [job(scorer, problem.strategy(), layers, title=f"{name}, warm", progress=progress)]
     after = multiply_adds_of(scorer)
     while sum(one.seconds for one in warm) < WARM_S and len(warm) < MOST_WARM:
         warm.append(job(scorer, strategy, layers, title=f"{name}, warm", progress=progress))
     difference = None if before is None or after is None else after - before
-    return _Measured(cold, tuple(warm), difference)
+    return _Measured(cold, peak, tuple(warm), difference)
 
 
 def benchmark(
@@ -83,17 +92,17 @@ def benchmark(
     measured = _measured(problem, scorer, progress)
     cold, warm, multiply_adds = measured.cold, measured.warm[0], measured.multiply_adds
     seconds = median(one.seconds for one in measured.warm)
-    peak = peak_memory_gib()
     rate = matrix_multiply_rate()
     finding = reference_of(suite, problem, warm, full=full, progress=progress)
     return Report(
         suite=suite.name,
         exact_seconds_cold=cold.seconds,
         exact_seconds_warm=seconds,
+        exact_seconds_warm_baseline=warm.baseline_seconds,
         ratio_cold=finding.reference_seconds / cold.seconds,
         ratio_warm=finding.reference_seconds / seconds,
         evaluations=warm.evaluations,
-        peak_memory_gib=peak,
+        peak_memory_gib=measured.peak_memory_gib,
         seed=problem.config.seed,
         scorer=scorer,
         images=len(problem.scoring_set),

@@ -100,12 +100,15 @@ class Job:
 
     Attributes:
         seconds: for everything from the scorer's baseline to the last decision.
+        baseline_seconds: of them until the loss of the whole network was known, which takes a pass
+            of the first prefix.
         removed: per layer in order of work, its removed nodes in order of removal.
         evaluations: candidates whose losses were used, as the ledger counts.
         trace: what was used and decided.
     """
 
     seconds: float
+    baseline_seconds: float
     removed: tuple[tuple[int, ...], ...]
     evaluations: int
     trace: Recorder
@@ -133,6 +136,7 @@ def job(
     start = time.perf_counter() if began is None else began
     trace = Recorder(strategy)
     ledger = MemoryLedger(layers, scorer.evaluate({}))
+    baseline_seconds = time.perf_counter() - start
     with progress.task(title, sum(layer.nodes for layer in layers)) as task:
         done = 0
         for state in prune(trace, scorer, ledger, commit_every_s=60):
@@ -141,7 +145,8 @@ def job(
                 task.advance(now - done, evaluations=state.evaluations, removed=state.removals)
                 done = now
     seconds = time.perf_counter() - start
-    return Job(seconds, ledger.state.removed, ledger.state.evaluations, trace)
+    state = ledger.state
+    return Job(seconds, baseline_seconds, state.removed, state.evaluations, trace)
 
 
 def _evaluation(state: State, node: int) -> Evaluation:

@@ -26,13 +26,22 @@ ACTIVATIONS = (
     "linear",
     "relu6",
     "squareplus",
+    "celu",
+    "hard_shrink",
+    "hard_silu",
+    "hard_tanh",
+    "log_sigmoid",
+    "soft_shrink",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "tanh_shrink",
 )
 SIDE = 8
 
 
 @st.composite
 def networks(draw: st.DrawFn, dtype: str = "float32") -> keras.Model:
-    """One to three convolutional blocks, a way to flatten, up to two dense layers, logits."""
+    """Up to two convolutional blocks, a way to flatten, one or two dense layers, logits."""
     stack: list[Any] = [keras.layers.Rescaling(1 / 255, dtype=dtype)]
     for number in range(draw(st.integers(0, 2))):
         padding = draw(st.sampled_from(["same", "valid"])) if number == 0 else "same"

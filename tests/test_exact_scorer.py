@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kvasir_prune import backend
 from kvasir_prune.errors import ModelError, NumericalError
+from kvasir_prune.importance.cost_model import work_of
 from kvasir_prune.importance.exact import ExactScorer
 from kvasir_prune.importance.layer_cache import REBUILD_EVERY
 from kvasir_prune.importance.packing import Part, Step, packed
@@ -22,8 +23,9 @@ from kvasir_prune.importance.reference import ReferenceScorer
 from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.sizes import StepShape
 from kvasir_prune.ledger import MemoryLedger
-from kvasir_prune.models import read_chain
-from kvasir_prune.pruning import Exhaustive, Greedy, Strategy, prune
+from kvasir_prune.models import read_chain, weights_of
+from kvasir_prune.models.surgery import cut_weights
+from kvasir_prune.pruning import Exhaustive, Greedy, RandomWhileImproving, Strategy, prune
 from kvasir_prune.types import Ignored, Limits, Scored
 from tests.networks import SMALL, images_and_labels, network, randomise, some_nodes
 from tests.random_networks import SIDE, networks
@@ -171,15 +173,26 @@ def test_a_loss_that_is_no_number_names_the_node_and_the_layer() -> None:
 # --- bits ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "layer"), [("mlp", "dense1"), ("cnn", "conv4"), ("cnn", "conv2")])
-def test_bits_do_not_depend_on_neighbours_place_or_history(name: str, layer: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "layer", "count"),
+    [
+        ("mlp", "dense1", COUNT),
+        ("mlp", "dense1", 3000),
+        ("cnn", "conv4", COUNT),
+        ("cnn", "conv2", COUNT),
+    ],
+)
+def test_bits_do_not_depend_on_neighbours_place_or_history(
+    name: str, layer: str, count: int
+) -> None:
+    """Of 3,000 images the candidates of a block spread over several steps."""
     model = network(name)
     removed = {**some_nodes(sizes_of(model)), layer: [9, 3]}
-    alone = scorer_of(model).score(layer, removed, [5])[0]
+    alone = scorer_of(model, count=count).score(layer, removed, [5])[0]
     for block in ([5, 6, 7], [0, 1, 2, 5], [8, 5], [*range(10, 30), 5]):
-        scores = scorer_of(model).score(layer, removed, block)
+        scores = scorer_of(model, count=count).score(layer, removed, block)
         assert scores[block.index(5)] == alone
-    busy = scorer_of(model)
+    busy = scorer_of(model, count=count)
     busy.score(layer, {**removed, layer: []}, [9, 4])
     busy.score(layer, {**removed, layer: [9]}, [0, 3])
     busy.score(layer, removed, [1, 2])
@@ -230,31 +243,36 @@ def test_a_budget_too_small_for_the_activations_streams_them() -> None:
     model = network("cnn")
     kept, streamed = scorer_of(model), scorer_of(model, gib=3e-5)
     removed = some_nodes(sizes_of(model))
-    passes = streamed.work.multiply_adds
+    chain = read_chain(model)
     for layer, scores in all_scores(kept, removed).items():
         some = [score.node for score in scores][:3]
         again = streamed.score(layer, removed, some)
         for one, other in zip(again, scores, strict=False):
             assert one.loss == pytest.approx(other.loss, rel=1e-6)
+            assert one.accuracy == other.accuracy
+        before = streamed.work.multiply_adds
         first, _ = streamed.score(layer, removed, some[:2])
         assert first == again[0]
-    assert streamed.work.multiply_adds > passes
+        prefix = work_of(chain, cut_weights(chain, weights_of(chain), removed), chain.find(layer))
+        assert streamed.work.multiply_adds - before > COUNT * prefix.before
     assert streamed.block_width("conv1") > kept.block_width("conv1") == 1
 
 
 # --- lists of removed nodes ---------------------------------------------------------------------
 
 
-def pruned(model: keras.Model, strategy: Strategy, kind: type, stop: int = -1) -> MemoryLedger:
+def pruned(
+    model: keras.Model, strategy: Strategy, kind: type, stop: int = -1, gib: float = 4.0
+) -> MemoryLedger:
     """Prune all layers; with `stop`, let a new scorer go on after so many steps."""
     layers = tuple(hidden.size for hidden in reversed(read_chain(model).hidden))
-    scorer = scorer_of(model, kind)
+    scorer = scorer_of(model, kind, gib=gib)
     ledger = MemoryLedger(layers, scorer.evaluate({}))
     for step, _ in enumerate(prune(strategy, scorer, ledger, commit_every_s=0)):
         if step == stop:
             break
     if stop >= 0:
-        again = scorer_of(model, kind)
+        again = scorer_of(model, kind, gib=gib)
         for _ in prune(strategy, again, ledger, commit_every_s=0):
             pass
     return ledger
@@ -288,12 +306,31 @@ def three_layers() -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("strategy", [Greedy(-1e-3, -2e-2), Exhaustive(-1e-3)])
-def test_a_run_interrupted_anywhere_ends_with_the_same_bits(strategy: Strategy) -> None:
-    whole = pruned(three_layers(), strategy, ExactScorer)
-    assert whole.state.removals > 5
+STREAMED = 1e-4
+
+
+@pytest.mark.parametrize("gib", [4.0, STREAMED], ids=["kept", "streamed"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Greedy(-1e-3, -2e-2),
+        Exhaustive(-1e-3),
+        RandomWhileImproving(seed=0, nodes_at_a_time=2, tries=6),
+    ],
+    ids=["greedy", "exhaustive", "random"],
+)
+def test_an_interrupted_run_ends_with_the_same_bits(strategy: Strategy, gib: float) -> None:
+    model = three_layers()
+    sizing = scorer_of(model, gib=gib)._sizing
+    stretches = [sizing.of(layer).stretch for layer in sizes_of(model)]
+    assert (min(stretches) < COUNT) == (gib == STREAMED)
+    whole = pruned(three_layers(), strategy, ExactScorer, gib=gib)
+    assert whole.state.removals > 2
     for stop in (0, 4, 9, 15):
-        assert pruned(three_layers(), strategy, ExactScorer, stop).entries == whole.entries
+        again = pruned(three_layers(), strategy, ExactScorer, stop, gib)
+        assert again.entries == whole.entries
+    literal = pruned(three_layers(), strategy, ReferenceScorer)
+    assert literal.state.removed == whole.state.removed
 
 
 def sharp(name: str) -> keras.Model:
@@ -364,6 +401,13 @@ def test_greedy_records_a_bound_as_such() -> None:
 
 
 # --- refusals and packing -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [ExactScorer, ReferenceScorer])
+@pytest.mark.parametrize("nodes", [[5, 5], [5, 9]], ids=["twice", "removed"])
+def test_candidates_that_are_none_are_refused(nodes: list[int], kind: type) -> None:
+    with pytest.raises(ValueError, match="twice, or among those removed"):
+        scorer_of(network("mlp"), kind).score("dense1", {"dense1": [9]}, nodes)
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,14 @@ def test_pruning_goes_on_in_halved_steps_and_a_resumed_run_in_the_same(
     assert enough.state.removed == whole.state.removed
 
 
+def test_outputs_of_a_halved_layer_do_not_come_by_from_steps_of_another_size() -> None:
+    """A run resumed within that layer computes them in its own steps."""
+    halved, hidden = scorer(), read_chain(small_network()).hidden
+    assert [layer.name for layer in halved._sizing.beside(hidden[2])] == ["conv1", "conv2"]
+    halved.halve("conv1", 1)
+    assert [layer.name for layer in halved._sizing.beside(hidden[2])] == ["conv2"]
+
+
 def test_importances_remember_the_smaller_steps(
     small_memory: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

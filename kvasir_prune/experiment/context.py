@@ -151,6 +151,11 @@ class Run:
         """Let go of the scorer and of the activations it keeps."""
         self.__dict__.pop("scorer", None)
 
+    def renew_scorer(self) -> None:
+        """Let go of a scorer whose steps were halved: another process would not know of it."""
+        if any(self.scorer.halvings(hidden.name) for hidden in self.chain.hidden):
+            self.release_scorer()
+
     def scorer_on(self, split: str) -> Scorer:
         """Return the configured scorer on any split."""
         return self.scorer_of(self.chain, split)

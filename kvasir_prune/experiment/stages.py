@@ -91,6 +91,7 @@ def measure_importance(run: Run) -> None:
             high=settings.high,
             identity=run.origin,
         )
+    run.renew_scorer()
     with run.progress.task("Node importance", None) as task, _keeper(run, IMPORTANCE) as keeper:
         steps = measure(run.scorer, store, commit_every_s=run.config.pruning.commit_every_s)
         halved = dict(store.halvings)
@@ -149,6 +150,7 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
     store, every = ImportanceStore(run.folder.importance), run.config.pruning.commit_every_s
     expected = fates(run.config, ledger.layers, store)
     strategy = strategy_of(run.config, ledger.layers, store)
+    run.renew_scorer()
     with run.progress.task("Pruning", None) as task, _keeper(run, PRUNING) as keeper:
         before = ledger.state
         for state in prune(strategy, run.scorer, ledger, commit_every_s=every):

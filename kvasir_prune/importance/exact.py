@@ -19,7 +19,7 @@ from kvasir_prune.errors import DeviceMemoryError
 from kvasir_prune.importance.evaluation import Candidate, StretchEvaluation
 from kvasir_prune.importance.image_losses import ImageLosses
 from kvasir_prune.importance.preparation import Preparation
-from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer, finite
+from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer, check_candidates, finite
 from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.sizing import Sizing
 from kvasir_prune.importance.work import Work
@@ -93,6 +93,7 @@ class ExactScorer(Scorer):
         limits: Limits = NO_LIMITS,
     ) -> tuple[Scored, ...]:
         """Return loss and accuracy without the removed nodes and one candidate, for each."""
+        check_candidates(removed.get(layer, ()), nodes)
         _, candidates = self._run(layer, removed, nodes, limits)
         return tuple(self._answer(layer, candidate) for candidate in candidates)
 

@@ -37,7 +37,7 @@ class LayerCache:
     Attributes:
         images: n.
         z: (n, ...) on the device.
-        base: the losses with all candidates in place; up to date once `run` has given a step.
+        base: the losses with all candidates in place; up to date when `run` gives the first piece.
     """
 
     def __init__(

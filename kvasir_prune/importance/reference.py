@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir_prune.evaluation.metrics import loss_accuracy
-from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer, finite
+from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer, check_candidates, finite
 from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.whole import WholeNetwork
 from kvasir_prune.models.chain import Chain, Hidden
@@ -84,6 +84,7 @@ class ReferenceScorer(Scorer):
 
         Goes through with all of them.
         """
+        check_candidates(removed.get(layer, ()), nodes)
         prepared = self._prepare(layer, removed)
         gone = set(removed.get(layer, ()))
         return tuple(self._score(prepared, gone, node) for node in nodes)

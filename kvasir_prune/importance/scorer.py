@@ -53,12 +53,20 @@ class Scorer(Protocol):
         Args:
             layer: name of the candidates' layer.
             removed: layer name -> nodes that are removed already, in order of removal.
-            nodes: the candidates; the answers come in this order.
+            nodes: the candidates, each once and none of them removed; the answers come in this
+                order.
             limits: what need not be known.
 
         Raises:
             NumericalError: a loss is NaN or infinite.
+            ValueError: a candidate is named twice, or is removed already.
         """
+
+
+def check_candidates(removed: Collection[int], nodes: Sequence[int]) -> None:
+    """Refuse candidates that are named twice or are among the removed nodes of their layer."""
+    if len({*removed, *nodes}) < len(removed) + len(nodes):
+        raise ValueError(f"candidates {list(nodes)}: twice, or among those removed: {removed}")
 
 
 def finite(value: LossAccuracy, *, where: str) -> LossAccuracy:

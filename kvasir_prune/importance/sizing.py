@@ -44,4 +44,6 @@ class Sizing:
         """Return the layers before one, first to last, whose outputs are kept on the way to it."""
         if self.of(hidden.name).stretch < self._images or self.halvings(hidden.name):
             return ()
-        return worth_keeping(self._chain, hidden, self._images, self._budget_bytes)
+        kept = worth_keeping(self._chain, hidden, self._images, self._budget_bytes)
+        # A halved layer's outputs come from steps of its own size, or a resumed run has other bits.
+        return tuple(layer for layer in kept if not self.halvings(layer.name))

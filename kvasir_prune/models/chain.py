@@ -13,27 +13,16 @@ from typing import Any
 
 import keras
 
-from kvasir_prune import backend
 from kvasir_prune.errors import ModelError
-from kvasir_prune.models.work import LINEAR, is_linear
-from kvasir_prune.types import LayerSize
-
-PER_CHANNEL = (
-    keras.layers.BatchNormalization,
-    keras.layers.Dropout,
-    keras.layers.Flatten,
-    keras.layers.GlobalAveragePooling2D,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.AveragePooling2D,
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.ELU,
-    keras.layers.Rescaling,
-    keras.layers.ZeroPadding2D,
+from kvasir_prune.models.supported import (
+    check_activation,
+    check_after_output,
+    check_layer,
+    check_output,
+    name_of,
 )
-EXACT_TYPES = ("float32", "float64")
-MIXING_ACTIVATIONS = {"softmax", "log_softmax", "glu", "sparsemax"}
+from kvasir_prune.models.work import is_linear
+from kvasir_prune.types import LayerSize
 
 
 @dataclass(frozen=True)
@@ -122,8 +111,9 @@ def read_chain(model: keras.Model) -> Chain:
     if not linear:
         raise ModelError("The network has no Dense or Conv2D layer.", where=model.name)
     for layer in layers[linear[0] :]:
-        _check_layer(layer, is_output=layer is layers[linear[-1]])
-    _check_after_output(layers[linear[-1] + 1 :])
+        check_layer(layer, is_output=layer is layers[linear[-1]])
+    check_output(layers[linear[-1]])
+    check_after_output(layers[linear[-1] + 1 :])
     hidden = tuple(_hidden(layers, producer, consumer) for producer, consumer in pairwise(linear))
     body = [*layers[: linear[-1]], _without_softmax(layers[linear[-1]])]
     return Chain(model, tuple(body), hidden)
@@ -164,64 +154,11 @@ def _sources(node: Any) -> list[str]:
     return []
 
 
-def _check_layer(layer: keras.layers.Layer, *, is_output: bool) -> None:
-    if layer.compute_dtype not in EXACT_TYPES:
-        raise ModelError(
-            f'The layer "{layer.name}" computes in {layer.compute_dtype}: decisions about nodes '
-            "would be decisions about rounding.",
-            expected=" or ".join(EXACT_TYPES),
-            fix="load the model with the dtype policy float32",
-        )
-    if layer.compute_dtype == "float64" and not backend.has_float64():
-        raise ModelError(
-            f'The layer "{layer.name}" is to compute in float64, which Keras on JAX rounds to '
-            "float32 on the way.",
-            expected="float32",
-            fix="use the TensorFlow backend, or load the model with the dtype policy float32",
-        )
-    activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
-    if isinstance(layer, keras.layers.Softmax) or type(layer) is keras.layers.Activation:
-        return _check_activation(layer, activation, allowed=True)
-    if type(layer) not in (*LINEAR, *PER_CHANNEL):
-        raise ModelError(
-            f'The layer "{layer.name}" is a {type(layer).__name__}, whose effect on single '
-            "channels is not known here.",
-            expected=", ".join(sorted(kind.__name__ for kind in (*LINEAR, *PER_CHANNEL))),
-        )
-    if getattr(layer, "data_format", "channels_last") != "channels_last":
-        raise ModelError(f'The layer "{layer.name}" has channels first; channels last is needed.')
-    if getattr(layer, "groups", 1) != 1:
-        raise ModelError(f'The layer "{layer.name}" is a grouped convolution.', expected="groups=1")
-    if isinstance(layer, keras.layers.BatchNormalization) and layer.axis not in (-1, 3):
-        raise ModelError(f'The layer "{layer.name}" does not normalise the channel axis.')
-    return _check_activation(layer, activation, allowed=is_output)
-
-
-def _check_activation(layer: keras.layers.Layer, activation: str, *, allowed: bool) -> None:
-    if activation in MIXING_ACTIVATIONS and not allowed:
-        raise ModelError(
-            f'The layer "{layer.name}" has the activation {activation}, which mixes channels: '
-            "its nodes cannot be removed one by one."
-        )
-
-
-def _check_after_output(layers: list[keras.layers.Layer]) -> None:
-    for layer in layers:
-        activation = getattr(getattr(layer, "activation", None), "__name__", "")
-        if not isinstance(layer, keras.layers.Softmax) and activation not in ("softmax", "linear"):
-            raise ModelError(
-                f'The layer "{layer.name}" follows the output layer.',
-                expected="nothing but a softmax after the last Dense layer",
-            )
-
-
 def _hidden(layers: list[keras.layers.Layer], producer: int, consumer: int) -> Hidden:
     layer, reader = layers[producer], layers[consumer]
     for between in layers[producer + 1 : consumer]:
-        if isinstance(between, keras.layers.Softmax):
-            _check_activation(between, "softmax", allowed=False)
-        if type(between) is keras.layers.Activation:
-            _check_activation(between, between.activation.__name__, allowed=False)
+        if isinstance(between, keras.layers.Softmax) or type(between) is keras.layers.Activation:
+            check_activation(between)
     kernel = layer.kernel.shape
     inputs = int(reader.kernel.shape[-2])
     return Hidden(layer.name, int(kernel[-1]), producer, consumer, inputs // int(kernel[-1]))
@@ -229,12 +166,11 @@ def _hidden(layers: list[keras.layers.Layer], producer: int, consumer: int) -> H
 
 def _without_softmax(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Return the output layer, or a twin without its softmax that is called with its weights."""
-    activation = layer.activation.__name__
-    if activation == "linear":
+    if layer.activation in (None, keras.activations.linear):
         return layer
-    if activation != "softmax":
+    if layer.activation is not keras.activations.softmax:
         raise ModelError(
-            f'The output layer "{layer.name}" has the activation {activation}.',
+            f'The output layer "{layer.name}" has the activation {name_of(layer.activation)}.',
             expected="softmax or none",
         )
     twin = type(layer).from_config({**layer.get_config(), "activation": "linear"})

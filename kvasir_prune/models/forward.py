@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
+from inspect import signature
 from typing import Any
 
 import keras
@@ -118,7 +119,9 @@ def _apply(layer: keras.layers.Layer, arrays: Any, values: Any) -> Any:
         return _normalise(layer, arrays, values)
     if isinstance(layer, keras.layers.Dropout):
         return values
-    return layer.call(values)
+    # Some layers, those that augment images among them, train unless they are told not to.
+    takes_training = "training" in signature(layer.call).parameters
+    return layer.call(values, training=False) if takes_training else layer.call(values)
 
 
 def _normalise(layer: keras.layers.BatchNormalization, arrays: Any, values: Any) -> Any:

@@ -21,7 +21,7 @@ from kvasir_prune.types import Entry, LayerFinished, LossAccuracy, Removed, Scor
 class RandomWhileImproving(Strategy):
     """Try again and again to remove a random group; remove it if `improvement` is > 0.
 
-    One evaluation decides a try. A group of n that improves costs n - 1 more: the losses without
+    One loss decides a try. A group of n that improves costs n - 1 more: the losses without
     its first node, its first two, ..., which the ledger keeps for every removal. A layer ends
     after its tries, or before them when it has no more than n nodes left.
 
