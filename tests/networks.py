@@ -23,7 +23,7 @@ CLASSES = 4
 
 
 def network(name: str, seed: int = 3) -> keras.Model:
-    """Build one of ours; biases and batch normalisations get values that are not trivial."""
+    """Build one of ours, its weights drawn by `randomise`."""
     config, shape = SMALL[name]
     model = build(config, shape, CLASSES, seed=seed)
     randomise(model, seed)
@@ -31,14 +31,19 @@ def network(name: str, seed: int = 3) -> keras.Model:
 
 
 def randomise(model: keras.Model, seed: int = 3) -> None:
-    """Give biases, scales and moving statistics random values of a plausible size."""
+    """Give every weight a random value of a plausible size, the same on every backend."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         arrays = layer.get_weights()
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, a.shape) for a in arrays])
-        elif len(arrays) == 2:
-            layer.set_weights([arrays[0], rng.normal(0, 0.1, arrays[1].shape)])
+        else:
+            layer.set_weights([rng.normal(0, _deviation(a.shape), a.shape) for a in arrays])
+
+
+def _deviation(shape: tuple[int, ...]) -> float:
+    """He et al. (2015) for a kernel; a tenth for a bias."""
+    return float(np.sqrt(2 / np.prod(shape[:-1]))) if len(shape) > 1 else 0.1
 
 
 def images_and_labels(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 from hypothesis import strategies as st
 
 from tests.networks import CLASSES, randomise
@@ -56,8 +55,6 @@ def networks(draw: st.DrawFn, dtype: str = "float32") -> keras.Model:
         keras.layers.Dense(CLASSES, kernel_initializer="zeros", name="predictions", dtype=dtype)
     )
     model = keras.Sequential([keras.Input((SIDE, SIDE, 2), dtype="uint8"), *stack])
-    rng = np.random.default_rng(draw(st.integers(0, 999)))
-    model.set_weights([rng.normal(0.0, 0.4, w.shape) for w in model.get_weights()])
     randomise(model, draw(st.integers(0, 999)))
     return model
 

@@ -287,7 +287,6 @@ def test_removed_nodes_equal_those_of_the_reference(model: keras.Model, strategy
 
 
 def three_layers() -> keras.Model:
-    keras.utils.set_random_seed(5)
     model = keras.Sequential(
         [
             keras.Input((SIDE, SIDE, 2), dtype="uint8"),
