@@ -29,7 +29,6 @@ class Suite:
     probes: int = 4
 
 
-_ALL_LAYERS = ("importance.layers=null", "pruning.layers=null")
 _DENSE = (
     "name=vgg16_dense",
     "data={source: synthetic_endoscopy, images_per_class: 150, render_side_px: 224}",
@@ -63,14 +62,12 @@ SUITES = {
             "cifar10-cnn",
             "cifar10_cnn",
             "CIFAR-10, its validation split; trained five epochs",
-            ("pruning.ignore_below=-1e-3",),
         ),
         Suite(
             "hyperkvasir-vgg16",
             "hyperkvasir5_small",
             "2,150 frames of HyperKvasir, the validation part of a split that keeps near-duplicate "
             "frames together; a narrow VGG-16, all layers pruned",
-            _ALL_LAYERS,
         ),
         Suite(
             "vgg16-dense",
