@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.problem import Problem
-from benchmarks.run import scorer_of
 from benchmarks.trace import job
 from benchmarks.widened import with_width
 from kvasir_prune.progress import Progress
@@ -50,13 +49,12 @@ def line(sizes: Sequence[float], costs: Sequence[float]) -> tuple[float, float, 
     return float(slope), float(intercept), float(1 - (rest @ rest) / (spread @ spread))
 
 
-def growth(problem: Problem, by: str, scorer: str, progress: Progress) -> dict[str, object]:
+def growth(problem: Problem, by: str, progress: Progress) -> dict[str, object]:
     """Measure points and fit them.
 
     Args:
         problem: of a simple suite; its images are taken as a quarter, a half and whole.
         by: "images" or "width".
-        scorer: as for `scorer_of`.
         progress: told of every pruning.
 
     Returns:
@@ -65,22 +63,22 @@ def growth(problem: Problem, by: str, scorer: str, progress: Progress) -> dict[s
     """
     if by == IMAGES:
         problems = [_with_images(problem, factor) for factor in IMAGE_FACTORS]
-        points = [_point(p, p.strategy(), scorer, progress) for p in problems]
+        points = [_point(p, p.strategy(), progress) for p in problems]
         return {"points": [_plain(point) for point in points], **_by_images(points)}
     low, ignore = problem.config.importance.low, problem.config.pruning.ignore_below
     strategies: tuple[Strategy, ...] = (Greedy(low, ignore), Exhaustive(low))
     found: list[Point] = []
     for strategy in strategies:
         problems = [with_width(problem, factor, progress) for factor in WIDTHS]
-        found += [_point(p, strategy, scorer, progress) for p in problems]
+        found += [_point(p, strategy, progress) for p in problems]
     return {"points": [_plain(point) for point in found], **_by_width(found)}
 
 
-def _point(problem: Problem, strategy: Strategy, scorer: str, progress: Progress) -> Point:
+def _point(problem: Problem, strategy: Strategy, progress: Progress) -> Point:
     """Prune twice with one scorer; the first time compiles."""
     name = type(strategy).__name__.lower()
     images, nodes = len(problem.scoring_set), sum(layer.nodes for layer in problem.layers)
-    made = scorer_of(problem, scorer)
+    made = problem.scorer()
     for title in ("cold", "warm"):
         measured = job(
             made,

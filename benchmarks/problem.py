@@ -16,6 +16,8 @@ from benchmarks.suites import Suite
 from kvasir_prune.config import RunConfig, load_config
 from kvasir_prune.data import Dataset, prepare
 from kvasir_prune.experiment.context import load_model
+from kvasir_prune.importance.scorer import Scorer
+from kvasir_prune.importance.scorers import scorer_of
 from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.models import Chain, build, read_chain
 from kvasir_prune.progress import Progress
@@ -59,6 +61,10 @@ class Problem:
             return Exhaustive(low)
         return Greedy(low, self.config.pruning.ignore_below)
 
+    def scorer(self) -> Scorer:
+        """Make the configured scorer."""
+        return scorer_of(self.config.importance, self.chain, self.scoring_set)
+
 
 def to_prune(chain: Chain, names: Collection[str] | None) -> tuple[LayerSize, ...]:
     """Return the named prunable layers (None: all), last one first."""
@@ -66,12 +72,19 @@ def to_prune(chain: Chain, names: Collection[str] | None) -> tuple[LayerSize, ..
 
 
 def problem_of(
-    suite: Suite, *, seed: int, cache: Path, limit_images: int | None, progress: Progress
+    suite: Suite,
+    *,
+    scorer: str,
+    seed: int,
+    cache: Path,
+    limit_images: int | None,
+    progress: Progress,
 ) -> Problem:
     """Read the images, train the network unless the cache holds it, and put both together.
 
     Args:
         suite: which problem.
+        scorer: key of `SCORERS`, what stands beside the literal way.
         seed: of the split, the initial weights and the order of training.
         cache: folder of prepared images and trained networks; `model.keras` in the suite's own
             folder in it is used where it lies there.
@@ -79,7 +92,7 @@ def problem_of(
         progress: told about what takes long.
     """
     path = CONFIGS / f"{suite.config}.yaml"
-    config = load_config(path, [*suite.overrides, f"seed={seed}"])
+    config = load_config(path, [*suite.overrides, f"importance.scorer={scorer}", f"seed={seed}"])
     folder = cache / folder_name(config)
     folder.mkdir(parents=True, exist_ok=True)
     side = config.model.input_side_px

@@ -30,6 +30,8 @@ class Report:
             what is written down of the job and, if it was trained now, the training.
         identical: the list of removed nodes ("full"), or every compared decision ("sample").
         seed, scorer, images, nodes, nodes_removed, note: what was pruned, by what.
+        planned_evaluations, planned_seconds: what `kvasir-prune plan` predicts for the pruning of
+            the trained network, no importance being measured; compilation included.
         repeatable: whether the cold and all warm jobs removed the same nodes.
         reference: "full" where all its decisions were compared, or "sample".
         reference_part: "whole network", or from which layer on the decisions were checked on
@@ -68,6 +70,8 @@ class Report:
     note: str
     exact_jobs_warm: int
     exact_seconds_warm_baseline: float
+    planned_evaluations: float
+    planned_seconds: float
     repeatable: bool
     reference: str
     reference_part: str

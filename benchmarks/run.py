@@ -15,23 +15,11 @@ from benchmarks.report import Report
 from benchmarks.suites import Suite
 from benchmarks.trace import Job, job
 from kvasir_prune import backend
-from kvasir_prune.importance.scorer import Scorer
-from kvasir_prune.importance.scorers import SCORERS
+from kvasir_prune.experiment.planner import LayerPlan, Planner
 from kvasir_prune.progress import Progress
 
 WARM_S, MOST_WARM = 5.0, 9
 """Warm jobs are repeated until they took so long together, or are so many."""
-
-
-def scorer_of(problem: Problem, name: str) -> Scorer:
-    """Make one of `SCORERS` for a problem, with the batch size and budget of its configuration."""
-    settings = problem.config.importance
-    return SCORERS[name](
-        problem.chain,
-        problem.scoring_set,
-        batch_size=settings.batch_size,
-        memory_budget_gib=settings.memory_budget_gib,
-    )
 
 
 def peak_memory_gib() -> float:
@@ -57,18 +45,18 @@ class _Measured:
     multiply_adds: int | None
 
 
-def _measured(problem: Problem, name: str, progress: Progress) -> _Measured:
+def _measured(problem: Problem, progress: Progress) -> _Measured:
     """Prune with a new scorer, its making counted, and again with the same one, compiled by now.
 
     Jobs that are over soon are repeated: other work on the machine may double one of them.
     """
     began = time.perf_counter()
-    scorer = scorer_of(problem, name)
-    strategy, layers = problem.strategy(), problem.layers
+    scorer = problem.scorer()
+    name, strategy, layers = problem.config.importance.scorer, problem.strategy(), problem.layers
     cold = job(scorer, strategy, layers, title=f"{name}, cold", progress=progress, began=began)
     peak = peak_memory_gib()
     before = multiply_adds_of(scorer)
-    warm = [job(scorer, problem.strategy(), layers, title=f"{name}, warm", progress=progress)]
+    warm = [job(scorer, strategy, layers, title=f"{name}, warm", progress=progress)]
     after = multiply_adds_of(scorer)
     while sum(one.seconds for one in warm) < WARM_S and len(warm) < MOST_WARM:
         warm.append(job(scorer, strategy, layers, title=f"{name}, warm", progress=progress))
@@ -76,23 +64,37 @@ def _measured(problem: Problem, name: str, progress: Progress) -> _Measured:
     return _Measured(cold, peak, tuple(warm), difference)
 
 
+def _planned(problem: Problem, progress: Progress) -> tuple[LayerPlan, ...]:
+    """Return what `kvasir-prune plan` would have said of the trained network."""
+    splits = [len(rows) for rows in problem.dataset.rows.values()]
+    planner = Planner(
+        problem.config,
+        problem.chain,
+        problem.scoring_set,
+        splits=splits,
+        store=None,
+        progress=progress,
+    )
+    return planner.layers()
+
+
 def benchmark(
-    suite: Suite, problem: Problem, *, scorer: str, full: bool, threads: int, progress: Progress
+    suite: Suite, problem: Problem, *, full: bool, threads: int, progress: Progress
 ) -> Report:
     """Measure one suite.
 
     Args:
         suite: how it is measured.
         problem: what is pruned.
-        scorer: key of `SCORERS`, what stands beside the literal way.
         full: run the literal way in full, however long it takes.
         threads: that the backend was given.
         progress: told of everything that takes long.
     """
-    measured = _measured(problem, scorer, progress)
+    measured = _measured(problem, progress)
     cold, warm, multiply_adds = measured.cold, measured.warm[0], measured.multiply_adds
     seconds = median(one.seconds for one in measured.warm)
     rate = matrix_multiply_rate()
+    planned = _planned(problem, progress)
     finding = reference_of(suite, problem, warm, full=full, progress=progress)
     return Report(
         suite=suite.name,
@@ -104,12 +106,14 @@ def benchmark(
         evaluations=warm.evaluations,
         peak_memory_gib=measured.peak_memory_gib,
         seed=problem.config.seed,
-        scorer=scorer,
+        scorer=problem.config.importance.scorer,
         images=len(problem.scoring_set),
         nodes=sum(layer.nodes for layer in problem.layers),
         nodes_removed=sum(map(len, warm.removed)),
         note=suite.note,
         exact_jobs_warm=len(measured.warm),
+        planned_evaluations=sum(layer.evaluations for layer in planned),
+        planned_seconds=sum(layer.pruning_s for layer in planned),
         repeatable=all(cold.removed == one.removed for one in measured.warm),
         reference_batch_size=suite.reference_batch_size,
         probes=suite.probes,

@@ -67,7 +67,12 @@ def main(
     progress = RichProgress(console)
     chosen = SUITES[suite]
     problem = problem_of(
-        chosen, seed=seed, cache=cache, limit_images=limit_images, progress=progress
+        chosen,
+        scorer=scorer,
+        seed=seed,
+        cache=cache,
+        limit_images=limit_images,
+        progress=progress,
     )
     if growth:
         title = f"{suite}, growth by {growth}"
@@ -76,13 +81,11 @@ def main(
             "growth": growth,
             "seed": seed,
             "scorer": scorer,
-            **growth_of(problem, growth, scorer, progress),
+            **growth_of(problem, growth, progress),
         }
     else:
         title = suite
-        figures = benchmark(
-            chosen, problem, scorer=scorer, full=full, threads=threads, progress=progress
-        ).json()
+        figures = benchmark(chosen, problem, full=full, threads=threads, progress=progress).json()
     if json_file:
         publish_text(json_file, json.dumps(figures, indent=2) + "\n")
     Console().print(table_of(title, figures))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import reference_run, run
+from benchmarks import reference_run
 from benchmarks.compare import BUG, ROUNDING, Judge, Rule, explain, first_difference, is_same
 from benchmarks.growth import exponent, line
 from benchmarks.literal import Literal, Truth
@@ -26,6 +26,7 @@ from kvasir_prune.config import load_config
 from kvasir_prune.data import Dataset
 from kvasir_prune.errors import ModelError
 from kvasir_prune.importance.reference import ReferenceScorer
+from kvasir_prune.importance.scorers import SCORERS
 from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.models import read_chain
 from kvasir_prune.progress import Silent
@@ -236,18 +237,25 @@ def test_json_has_the_named_keys_first_and_every_other_is_documented() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["greedy", "exhaustive"])
-@pytest.mark.parametrize("reference", ["full", "full, timed", "sample", "sample of a part"])
+@pytest.mark.parametrize(
+    ("reference", "scorer"),
+    [
+        ("full", "exact"),
+        ("full", "reference"),
+        ("full, timed", "reference"),
+        ("sample", "exact"),
+        ("sample of a part", "reference"),
+    ],
+)
 def test_a_benchmark_from_beginning_to_end(
-    strategy: str, reference: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    strategy: str, reference: str, scorer: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(reference_run, "FULL_UP_TO_S", 1e9 if reference == "full" else 0.0)
     monkeypatch.setattr(reference_run, "TIMING_S", 0.0)
     name = "vgg16-dense" if reference.endswith("part") else "mnist-mlp"
-    problem = dataclasses.replace(tiny_problem(strategy), folder=tmp_path)
+    problem = dataclasses.replace(tiny_problem(strategy, scorer), folder=tmp_path)
     suite, is_full = dataclasses.replace(SUITES[name], probes=2), reference.startswith("full")
-    report = benchmark(
-        suite, problem, scorer="reference", full=is_full, threads=1, progress=Silent()
-    )
+    report = benchmark(suite, problem, full=is_full, threads=1, progress=Silent())
     assert report.identical
     assert report.repeatable
     assert report.reference == ("full" if is_full else "sample")
@@ -267,14 +275,12 @@ def test_a_scorer_that_errs_is_not_identical_and_its_error_is_a_bug(
             scores = super().score(*args, **settings)
             return tuple(dataclasses.replace(s, loss=s.loss - 10 * (s.node == 5)) for s in scores)
 
-    monkeypatch.setattr(run, "scorer_of", lambda problem, _: scorer_on(problem, Wrong))
+    monkeypatch.setitem(SCORERS, "reference", Wrong)
     for limit in (1e9, 0.0):
         monkeypatch.setattr(reference_run, "FULL_UP_TO_S", limit)
         monkeypatch.setattr(reference_run, "TIMING_S", 0.0)
         suite = dataclasses.replace(SUITES["mnist-mlp"], probes=2)
-        report = benchmark(
-            suite, tiny_problem("greedy"), scorer="", full=False, threads=1, progress=Silent()
-        )
+        report = benchmark(suite, tiny_problem("greedy"), full=False, threads=1, progress=Silent())
         assert not report.identical
         assert report.first_difference is not None
         assert report.first_difference.verdict == BUG
@@ -282,16 +288,13 @@ def test_a_scorer_that_errs_is_not_identical_and_its_error_is_a_bug(
         assert report.exact_error > 1
 
 
-def tiny_problem(strategy: str) -> Problem:
+def tiny_problem(strategy: str, scorer: str = "reference") -> Problem:
     settings = ["pruning.layers=[fc1, fc2]", f"pruning.strategy={strategy}"]
-    config = load_config(CONFIGS / "mnist_mlp.yaml", [*settings, "importance.batch_size=16"])
+    settings += ["importance.batch_size=16", f"importance.scorer={scorer}"]
+    config = load_config(CONFIGS / "mnist_mlp.yaml", settings)
     shape = SMALL["vgg16"][1]
     chain, (images, labels) = read_chain(network("vgg16")), images_and_labels(shape, COUNT)
     rows = {"validation": np.arange(COUNT)}
     dataset = Dataset(images, labels, tuple("abcd"), rows, "")
     scored = ScoringSet(images, rows["validation"], labels)
     return Problem(config, chain, scored, chain.find("fc1").producer, dataset, Path())
-
-
-def scorer_on(problem: Problem, kind: type[ReferenceScorer]) -> ReferenceScorer:
-    return kind(problem.chain, problem.scoring_set, batch_size=16, memory_budget_gib=1.0)

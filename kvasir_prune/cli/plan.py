@@ -9,7 +9,8 @@ from rich.table import Table
 from kvasir_prune.progress import duration
 
 if TYPE_CHECKING:
-    from kvasir_prune.experiment.plan import LayerPlan, Plan
+    from kvasir_prune.experiment.plan import Plan
+    from kvasir_prune.experiment.planner import LayerPlan
 
 COLUMNS = (
     "layer",

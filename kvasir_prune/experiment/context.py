@@ -21,6 +21,7 @@ from kvasir_prune.publish import publish_text
 
 if TYPE_CHECKING:
     from kvasir_prune.importance.scorer import Scorer
+    from kvasir_prune.importance.scoring_set import ScoringSet
     from kvasir_prune.models import Chain
 
 _PINNED = {"split": "split of the images", "weights": "trained network"}
@@ -158,23 +159,16 @@ class Run:
 
     def scorer_on(self, split: str) -> Scorer:
         """Return the configured scorer on any split."""
-        return self.scorer_of(self.chain, split)
+        from kvasir_prune.importance.scorers import scorer_of
 
-    def scorer_of(self, chain: Chain, split: str, images: int | None = None) -> Scorer:
-        """Return the configured scorer of any network; `images` takes so many of the split."""
-        from kvasir_prune.importance.scorers import SCORERS
+        return scorer_of(self.config.importance, self.chain, self.scoring_set(split))
+
+    def scoring_set(self, split: str) -> ScoringSet:
+        """Return the images of a split with their labels."""
         from kvasir_prune.importance.scoring_set import ScoringSet
 
-        settings, dataset = self.config.importance, self.dataset
-        scored = ScoringSet(dataset.images, dataset.rows[split], dataset.labels_of(split))
-        if images is not None:
-            scored = scored.every(max(1, len(scored) // images)).first(images)
-        return SCORERS[settings.scorer](
-            chain,
-            scored,
-            batch_size=settings.batch_size,
-            memory_budget_gib=settings.memory_budget_gib,
-        )
+        dataset = self.dataset
+        return ScoringSet(dataset.images, dataset.rows[split], dataset.labels_of(split))
 
 
 def load_model(path: Any) -> Any:

@@ -1,0 +1,210 @@
+"""Calibrating the layers of a network and predicting what each of them will need."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from kvasir_prune.config import RunConfig
+from kvasir_prune.experiment.forecast import fates
+from kvasir_prune.experiment.prediction import evolution_s, measuring_s, pruning_s
+from kvasir_prune.importance.calibration import EVALUATIONS, PASSES, LayerSpeed, time_layer
+from kvasir_prune.importance.cost_model import Footprint, LayerWork, footprint_of, work_of
+from kvasir_prune.importance.scorers import scorer_of
+from kvasir_prune.importance.scoring_set import ScoringSet
+from kvasir_prune.importance.sizes import kept_bytes
+from kvasir_prune.importance.store import ImportanceStore
+from kvasir_prune.models import Chain, weights_of
+from kvasir_prune.models.chain import Hidden
+from kvasir_prune.models.surgery import cut_weights
+from kvasir_prune.progress import Progress
+from kvasir_prune.pruning.expectation import Fate, evaluations
+from kvasir_prune.types import LayerSize, Limits
+
+WORK_PER_LAYER = 6e10
+"""Multiply-adds that the calibration of one layer may take, about: a few seconds."""
+FEWEST_IMAGES = 8
+ENOUGH_S = 30.0
+"""After so many seconds of calibration the other layers are judged by their work."""
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer, before it is worked on.
+
+    Attributes:
+        layer: its name and nodes.
+        multiply_adds: of one evaluation on all images of the scoring set.
+        footprint: what is kept in memory.
+        measured_nodes: whose importance is measured.
+        evaluations: expected in the pruning.
+        removed: nodes expected to be removed.
+        importance_s: seconds predicted for measuring importances.
+        pruning_s: seconds predicted for the pruning.
+        evolution_s: seconds predicted for measuring all splits as nodes go, afterwards.
+        timed_images: on which it was timed; 0 where it was judged by its work.
+    """
+
+    layer: LayerSize
+    multiply_adds: int
+    footprint: Footprint
+    measured_nodes: int
+    evaluations: float
+    removed: float
+    importance_s: float
+    pruning_s: float
+    evolution_s: float
+    timed_images: int
+
+
+class Planner:
+    """Plans the layers that a run measures or prunes.
+
+    Args:
+        config: of the run.
+        chain: the network.
+        scoring_set: its images.
+        splits: images of every split.
+        store: importances measured before, as far as there are any.
+        progress: told of every layer.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        chain: Chain,
+        scoring_set: ScoringSet,
+        *,
+        splits: Collection[int],
+        store: ImportanceStore | None,
+        progress: Progress,
+    ) -> None:
+        self._config, self._chain, self._progress = config, chain, progress
+        self._scoring_set, self._splits = scoring_set, tuple(splits)
+        self._measured = chain.named(config.importance.layers)
+        self._job = chain.named(config.pruning.layers)[::-1]
+        sizes = [hidden.size for hidden in self._job]
+        names = [hidden.name for hidden in self._job]
+        self._expected = dict(zip(names, fates(config, sizes, store), strict=True))
+        self._work, self._cut_work = self._count_work()
+        self._budget = config.importance.memory_budget_gib * 2**30
+
+    def layers(self) -> tuple[LayerPlan, ...]:
+        """Return what each layer will need, in order of the pruning."""
+        worked_on = [h for h in self._chain.hidden if h in self._measured or h in self._job]
+        speeds = self._speeds(worked_on[::-1])
+        return tuple(self._layer(hidden, *speeds[hidden.name]) for hidden in worked_on[::-1])
+
+    def _count_work(self) -> tuple[dict[str, LayerWork], dict[str, LayerWork]]:
+        """Return the work of every layer, and what is left of it once the later ones are pruned."""
+        chain, weights = self._chain, weights_of(self._chain)
+        whole = {h.name: work_of(chain, weights, h) for h in chain.hidden}
+        cut: dict[str, LayerWork] = {}
+        removed: dict[str, range] = {}
+        for hidden in reversed(chain.hidden):
+            cut[hidden.name] = work_of(chain, cut_weights(chain, weights, removed), hidden)
+            if hidden.name in self._expected:
+                removed[hidden.name] = range(round(self._expected[hidden.name].removed))
+        return whole, cut
+
+    def _speeds(self, layers: Collection[Hidden]) -> dict[str, tuple[LayerSpeed, int]]:
+        """Return layer name -> its speed on the whole scoring set, and the images it was timed on.
+
+        The last layers come first: they are the quickest.
+        """
+        found: dict[str, tuple[LayerSpeed, int]] = {}
+        began = time.monotonic()
+        with self._progress.task("Calibration", len(layers)) as task:
+            for hidden in layers:
+                if time.monotonic() - began < ENOUGH_S:
+                    found[hidden.name] = self._timed(hidden)
+                else:
+                    found[hidden.name] = (self._judged(hidden, found), 0)
+                task.advance(layer=hidden.name)
+        return found
+
+    def _timed(self, hidden: Hidden) -> tuple[LayerSpeed, int]:
+        work, settings = self._work[hidden.name], self._config.importance
+        one = PASSES * work.prefix_pass + EVALUATIONS * work.evaluation(settings.scorer)
+        most = min(WORK_PER_LAYER / one, self._budget / kept_bytes(self._chain, hidden))
+        whole = len(self._scoring_set)
+        images = min(max(int(most), FEWEST_IMAGES), whole)
+        some = self._scoring_set.every(max(1, whole // images)).first(images)
+        others = [h.name for h in self._chain.hidden if h.name != hidden.name and h.nodes > 2]
+        speed = time_layer(
+            scorer_of(settings, self._chain, some),
+            hidden.name,
+            hidden.nodes,
+            other=others[0] if others else None,
+            limits_of=self._limits,
+        )
+        return speed.on(whole / images), images
+
+    def _limits(self, loss: float) -> Limits:
+        """Return what the strategy need not know; `loss` stands for the network as it is."""
+        settings = self._config.pruning
+        if settings.strategy == "exhaustive":
+            return Limits(give_up_above=loss, only_smallest=True)
+        if settings.strategy == "greedy" and settings.ignore_below is not None:
+            return Limits(give_up_above=loss - settings.ignore_below)
+        return Limits()
+
+    def _judged(self, hidden: Hidden, found: dict[str, tuple[LayerSpeed, int]]) -> LayerSpeed:
+        """Judge a layer by its work and the mean pace of those that were timed."""
+        timed = [(speed, self._work[name]) for name, (speed, images) in found.items() if images]
+        scorer = self._config.importance.scorer
+        seconds = sum(speed.prefix + speed.candidate for speed, _ in timed)
+        pace = seconds / sum(w.prefix_pass + w.evaluation(scorer) for _, w in timed)
+        work = self._work[hidden.name]
+        candidate = pace * work.evaluation(scorer)
+        start = max(speed.start for speed, _ in timed)
+        removal = pace * work.reading / work.nodes
+        return LayerSpeed(start, pace * work.prefix_pass, 0.0, candidate, candidate, removal)
+
+    def _layer(self, hidden: Hidden, speed: LayerSpeed, timed_images: int) -> LayerPlan:
+        settings, images = self._config.importance, len(self._scoring_set)
+        work = self._work[hidden.name].evaluation(settings.scorer)
+        footprint = footprint_of(
+            self._chain,
+            hidden,
+            images,
+            scorer=settings.scorer,
+            batch_size=settings.batch_size,
+            budget_bytes=self._budget,
+        )
+        fate, is_measured = self._expected.get(hidden.name), hidden in self._measured
+        needed = evaluations(self._config.pruning, fate) if fate else 0.0
+        pruning, evolution = self._removing(hidden, speed, footprint, fate, needed)
+        return LayerPlan(
+            hidden.size,
+            work * images,
+            footprint,
+            hidden.nodes if is_measured else 0,
+            needed,
+            fate.removed if fate else 0.0,
+            measuring_s(speed, footprint, hidden.nodes) if is_measured else 0.0,
+            pruning,
+            evolution,
+            timed_images,
+        )
+
+    def _removing(
+        self,
+        hidden: Hidden,
+        speed: LayerSpeed,
+        footprint: Footprint,
+        fate: Fate | None,
+        needed: float,
+    ) -> tuple[float, float]:
+        """Return the seconds for the pruning of a layer and for the evolution behind it."""
+        if fate is None:
+            return 0.0, 0.0
+        scorer, strategy = self._config.importance.scorer, self._config.pruning.strategy
+        work, cut = (w[hidden.name].evaluation(scorer) for w in (self._work, self._cut_work))
+        in_vain = fate.removed * footprint.in_vain if strategy == "greedy" else 0.0
+        counts = [count / len(self._scoring_set) for count in self._splits]
+        return (
+            pruning_s(speed, footprint, needed + in_vain, fate.removed, cut / work),
+            evolution_s(speed, counts, fate.removed, self._config.evaluation.every_removals),
+        )
