@@ -2,7 +2,8 @@
 
 Every error says what happened, where, what was found, what was expected and how to mend it; the
 same facts are attributes, so that a caller need not parse the sentence. `exit_code` is what the
-command line returns: 1 a bug, 2 the user's input, 128 + signal when interrupted.
+command line returns: 1 a bug, 2 the user's input, 74 the disk, 75 the device (`EX_IOERR` and
+`EX_TEMPFAIL` of sysexits.h; the same command goes on), 128 + signal when interrupted.
 """
 
 from __future__ import annotations
@@ -120,6 +121,18 @@ class LedgerError(KvasirPruneError):
 
 class RunFolderError(KvasirPruneError):
     """The run folder cannot be used: in use, not writable, or it belongs to another run."""
+
+
+class StorageError(KvasirPruneError):
+    """The file system does not take a file: it is full, read-only, or gone."""
+
+    exit_code = 74
+
+
+class DeviceError(KvasirPruneError):
+    """The device or its driver failed; the same command goes on, in a new process."""
+
+    exit_code = 75
 
 
 class Interrupted(KvasirPruneError):  # noqa: N818  (a request, not a failure)

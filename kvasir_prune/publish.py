@@ -6,32 +6,47 @@ then the folder itself is synced, so that the name survives a power cut as well.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from kvasir_prune.errors import StorageError
+
+MENDED_BY = {
+    errno.ENOSPC: "free some room on the disk, then give the same command again",
+    errno.EDQUOT: "free some of your quota, then give the same command again",
+    errno.EROFS: "mount the file system for writing, then give the same command again",
+}
+"""What helps against some of the errors of a file system; they come at any time of a long job."""
+
 
 @contextmanager
-def publishing(target: Path) -> Iterator[Path]:
+def publishing(target: Path, *, keep_previous: bool = False) -> Iterator[Path]:
     """Give a temporary path to write to; publish it as `target` when the block ends well.
 
     Args:
         target: final path; its folder must exist. An existing file is replaced.
+        keep_previous: keep the replaced file as `previous(target)`; not on file systems without
+            hard links.
 
     Yields:
         A path beside `target` with the same suffix (Keras judges formats by suffix).
 
     Raises:
-        OSError: whatever the write, the sync or the replacement raised; `target` is untouched.
+        StorageError: it could not be written, synced or put in place; `target` is untouched.
     """
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+    temporary = _beside(target)
     try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(target)
-        _sync(target.parent)
+        with storage_errors_named(target):
+            yield temporary
+            _sync(temporary)
+            if keep_previous:
+                _keep_previous(target)
+            temporary.replace(target)
+            _sync(target.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -43,6 +58,30 @@ def publish_text(target: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def previous(target: Path) -> Path:
+    """Return where the commit before the last is kept."""
+    return target.with_name(f"{target.stem}.previous{target.suffix}")
+
+
+@contextmanager
+def storage_errors_named(path: Path) -> Iterator[None]:
+    """Raise `StorageError` where the file system fails.
+
+    Args:
+        path: what is being written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            "The file cannot be written.",
+            where=path,
+            got=error.strerror or error,
+            fix=MENDED_BY.get(error.errno or 0, "mend what is found, then give the same command")
+            + "; what was committed is safe",
+        ) from error
+
+
 def sweep_partials(folder: Path) -> None:
     """Delete what writers killed in the middle left in `folder`; the caller owns the folder."""
     for leftover in folder.glob(".*.partial*"):
@@ -50,10 +89,31 @@ def sweep_partials(folder: Path) -> None:
             leftover.unlink()
 
 
-def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+def sha256_file(path: Path, *, start: int = 0) -> str:
+    """Return the SHA-256 of a file, from byte `start` on, as 64 hexadecimal digits."""
     with path.open("rb") as stream:
+        stream.seek(start)
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+
+
+def _keep_previous(target: Path) -> None:
+    """Give the file that is about to be replaced a second name, in place of the one before it."""
+    link = _beside(previous(target))
+    try:
+        os.link(target, link)
+        link.replace(previous(target))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno in MENDED_BY:
+            raise
+    finally:
+        with suppress(OSError):
+            link.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

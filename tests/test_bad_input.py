@@ -14,7 +14,10 @@ import pytest
 from PIL import Image
 
 from kvasir_prune import backend
+from kvasir_prune.backend import process
 from kvasir_prune.errors import BackendError
+from kvasir_prune.ledger import run_record
+from kvasir_prune.ledger.hdf5_file import seal
 from tests.cli_runs import (
     AFTER_TRAINING,
     RUN,
@@ -99,8 +102,8 @@ def test_a_missing_folder_is_told_in_full_before_keras_is_loaded(tmp_path: Path)
 def test_a_backend_that_is_not_there_is_told_before_anything_is_written(
     name: str, hidden: tuple[str, ...], facts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = {k: v for k, v in backend.packages_distributions().items() if k not in hidden}
-    monkeypatch.setattr(backend, "packages_distributions", lambda: there)
+    there = {k: v for k, v in process.packages_distributions().items() if k not in hidden}
+    monkeypatch.setattr(process, "packages_distributions", lambda: there)
     monkeypatch.setenv("KERAS_BACKEND", name)
     with pytest.raises(BackendError) as caught:
         backend.versions()
@@ -230,9 +233,10 @@ def test_a_network_of_nan_is_refused_by_importance_and_by_pruning(
 ) -> None:
     run = copy_of(finished, tmp_path, *AFTER_TRAINING)
     change_weights(run / "model.keras", lambda values: values * np.float32("nan"))
-    record = json.loads((run / "run.json").read_text())
+    record = run_record.read(run / "run.json")
+    assert record is not None
     del record["digests"]["weights"]
-    (run / "run.json").write_text(json.dumps(record))
+    run_record.write(run / "run.json", record)
     words = (
         "A loss is not a finite number",
         "where: the whole network",
@@ -245,6 +249,7 @@ def test_a_network_of_nan_is_refused_by_importance_and_by_pruning(
     with h5py.File(run / "importance.h5", "r+") as file:
         digests = json.loads((run / "run.json").read_text())["digests"]
         file.attrs["identity.weights"] = digests["weights"]
+    seal(run / "importance.h5")
     server.call(*RUN, cwd=tmp_path).refused(*words)
     assert not (run / "pruning.h5").exists()
 

@@ -31,6 +31,7 @@ COSMETIC_KEYS = {
     "data.cache_dir",
     "data.url",
     "pruning.commit_every_s",
+    "pruning.verify_every",
     "evaluation.every_removals",
     "runtime.threads",
 }

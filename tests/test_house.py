@@ -86,11 +86,11 @@ def test_no_module_is_long() -> None:
 def test_nothing_outside_one_place_imports_a_backend() -> None:
     """As import-linter says, by an independent look at the text."""
     found = [
-        path.name
+        path.parent.name
         for path in (ROOT / "kvasir_prune").rglob("*.py")
         if re.search(r"^\s*(import|from) (tensorflow|jax|torch)\b", path.read_text(), re.MULTILINE)
     ]
-    assert found == ["backend.py"]
+    assert {*found} == {"backend"}
 
 
 def test_run_folders_are_not_tracked() -> None:

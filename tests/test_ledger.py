@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import h5py
@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from kvasir_prune.errors import LedgerError
 from kvasir_prune.ledger import HDF5Ledger, Ledger, MemoryLedger
+from kvasir_prune.ledger.hdf5_file import go_back, seal
+from kvasir_prune.publish import previous
 from kvasir_prune.types import (
     Entry,
     Halved,
@@ -148,7 +150,7 @@ def test_the_layout_that_readers_rely_on(tmp_path: Path) -> None:
     assert isinstance(ledger, HDF5Ledger)
     ledger.record_evolution([(0, -1, "train", 0.1, 0.9), (1, 0, "test", 0.2, 0.8)])
     with h5py.File(tmp_path / "pruning.h5") as file:
-        assert file.attrs["schema_version"] == 2
+        assert file.attrs["schema_version"] == 3
         assert file.attrs["config"] == "abc"
         assert [name.decode() for name in file["layers"]["name"]] == ["fc2", "fc1"]
         assert file["layers"]["nodes"].tolist() == [5, 4]
@@ -190,6 +192,9 @@ def test_a_flipped_bit_in_a_row_is_noticed(tmp_path: Path, table: str) -> None:
     content = bytearray(path.read_bytes())
     content[start + 5] ^= 0b100
     path.write_bytes(content)
+    with pytest.raises(LedgerError, match="digest"):
+        HDF5Ledger(path)
+    seal(path)
     with pytest.raises(LedgerError, match="checksum"):
         HDF5Ledger(path)
 
@@ -200,6 +205,7 @@ def test_a_missing_event_is_noticed(tmp_path: Path) -> None:
         rows = file["removed"][()]
         del file["removed"]
         file.create_dataset("removed", data=rows[:0])
+    seal(path)
     with pytest.raises(LedgerError, match="gaps"):
         HDF5Ledger(path)
 
@@ -208,12 +214,72 @@ def test_a_missing_table_and_another_version_are_refused(tmp_path: Path) -> None
     path = committed(tmp_path)
     with h5py.File(path, "a") as file:
         del file["ignored"]
+    seal(path)
     with pytest.raises(LedgerError, match="missing"):
         HDF5Ledger(path)
     with h5py.File(path, "a") as file:
         file.attrs["schema_version"] = 99
+    seal(path)
     with pytest.raises(LedgerError, match="another version"):
         HDF5Ledger(path)
+
+
+def test_a_damaged_file_gives_way_to_the_commit_before_it_and_is_kept(tmp_path: Path) -> None:
+    path = committed(tmp_path)
+    assert go_back(path) is None
+    ledger = HDF5Ledger(path)
+    ledger.record([LayerFinished(1, 8)])
+    ledger.commit()
+    damaged = path.read_bytes()[:-1]
+    for number in (1, 2):
+        path.write_bytes(damaged)
+        assert go_back(path) == tmp_path / f"pruning.damaged-{number}.h5"
+        assert (tmp_path / f"pruning.damaged-{number}.h5").read_bytes() == damaged
+        assert HDF5Ledger(path).entries == KEPT
+    path.write_bytes(damaged)
+    previous(path).write_bytes(damaged)
+    with pytest.raises(LedgerError, match="damaged"):
+        go_back(path)
+    assert path.read_bytes() == damaged
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(st.integers(0, 10**6), st.integers(0, 7), st.sampled_from(["flip", "zero", "cut"]))
+def test_no_damage_is_silent(tmp_path: Path, place: int, bit: int, kind: str) -> None:
+    path = tmp_path / "pruning.h5"
+    if not path.exists():
+        (tmp_path / "whole").write_bytes(committed(tmp_path).read_bytes())
+    whole = (tmp_path / "whole").read_bytes()
+    content, place = bytearray(whole), place % len(whole)
+    if kind == "flip":
+        content[place] ^= 1 << bit
+    elif kind == "zero":
+        page = place // 512 * 512
+        content[page : page + 512] = bytes(len(content[page : page + 512]))
+    else:
+        del content[place:]
+    path.write_bytes(content)
+    if bytes(content) == whole:
+        assert HDF5Ledger(path).entries == KEPT
+        return
+    with pytest.raises(LedgerError):
+        HDF5Ledger(path)
+
+
+def test_a_history_interrupted_in_the_middle_of_recording_is_whole(tmp_path: Path) -> None:
+    """A group of removals stands in the ledger whole or not at all, whatever a signal does."""
+
+    def interrupted() -> Iterator[Entry]:
+        yield STORY[1]
+        raise KeyboardInterrupt
+
+    for ledger in (memory(tmp_path), hdf5(tmp_path)):
+        ledger.record(STORY[:1])
+        with pytest.raises(KeyboardInterrupt):
+            ledger.record(interrupted())
+        assert ledger.entries == STORY[:1]
+        ledger.record(STORY[1:])
+        assert ledger.entries == KEPT
 
 
 WRITER = """

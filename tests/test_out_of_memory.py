@@ -35,13 +35,13 @@ def test_the_backend_and_numpy_running_out_of_memory_are_named() -> None:
     for exhaust in (ask_for_too_much, lambda: np.ones(MORE_THAN_ANY_MACHINE_HAS)):
         with (
             pytest.raises(DeviceMemoryError, match=r"layer fc1(.|\n)*memory_budget_gib"),
-            backend.memory_errors_named("layer fc1"),
+            backend.errors_named("layer fc1"),
         ):
             exhaust()
 
 
 def test_other_errors_stay_what_they_are() -> None:
-    with pytest.raises(ZeroDivisionError), backend.memory_errors_named("layer fc1"):
+    with pytest.raises(ZeroDivisionError), backend.errors_named("layer fc1"):
         1 / 0  # noqa: B018
 
 

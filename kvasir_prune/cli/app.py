@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from kvasir_prune import __version__
 from kvasir_prune.cli.plan import document_of, sentences_of, table_of
 from kvasir_prune.cli.progress import RichProgress
+from kvasir_prune.cli.resuming import console, farewell, own_command, say_how_to_go_on
 from kvasir_prune.cli.signals import interruptible
+from kvasir_prune.cli.status import status_table, watch_status
+from kvasir_prune.cli.supervisor import supervise, without_retries
 from kvasir_prune.config import RunConfig, dump, identity, load_config
-from kvasir_prune.errors import Interrupted
+from kvasir_prune.errors import DeviceError, Interrupted, StorageError
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.status import FINISHED, status_of
 from kvasir_prune.ledger.identity import check
@@ -36,9 +37,9 @@ app = typer.Typer(
 
     One YAML file describes a run; [bold]kvasir-prune run CONFIG[/bold] does all of it and goes on
     where it stopped. The other commands do the same up to one stage.""",
-    epilog="Exit codes: 0 done, 1 a bug, 2 your input, 130 or 143 interrupted and resumable.",
+    epilog="Exit codes: 0 done, 1 a bug, 2 your input; 74 the disk, 75 the device, 130, 138 or "
+    "143 stopped by a signal: the same command goes on.",
 )
-console = Console(stderr=True)
 
 Config = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="YAML file of the run.", show_default=False)
@@ -55,15 +56,35 @@ Set = Annotated[
         help="Override one key of the YAML file; may be given more than once.",
     ),
 ]
+AcceptDeviceChange = Annotated[
+    bool,
+    typer.Option(
+        "--accept-device-change",
+        help="Go on although this is another CPU or GPU model than the run was made on; the "
+        "result is then not, bit for bit, that of one device. Recorded.",
+    ),
+]
 
 
 @app.command()
-def run(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
+def run(
+    config: Config,
+    run_dir: RunDir = None,
+    set_: Set = None,
+    accept_device_change: AcceptDeviceChange = False,
+    retries: Annotated[
+        int,
+        typer.Option(min=0, help="When the device fails, go on in a new process so many times."),
+    ] = 0,
+) -> None:
     """Do everything that is not done yet: data, training, importance, pruning, report.
 
     Called again after an interruption it goes on; called again after the end it says so.
     """
-    _run_until("report", config, run_dir, set_)
+    if retries:
+        arguments = without_retries(sys.argv[1:])
+        raise typer.Exit(supervise(arguments, retries, RichProgress(console).note))
+    _run_until("report", config, run_dir, set_, accept_device_change=accept_device_change)
 
 
 @app.command()
@@ -123,7 +144,7 @@ def show_plan(
     folder = _folder(parsed, run_dir)
     progress = RichProgress(console)
     folder.create()
-    with folder.owned(), interruptible():
+    with folder.owned(), interruptible(farewell):
         under_way = _prepared(parsed, folder, progress)
         _load_keras()
         from kvasir_prune.experiment.plan import plan
@@ -140,17 +161,22 @@ def show_plan(
 @app.command()
 def status(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: numbers instead of words.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it anew every two seconds, until Ctrl-C.")
+    ] = False,
 ) -> None:
-    """Say how far a run is, while it works or after it stopped."""
-    found = status_of(RunFolder(run_dir))
+    """Say how far a run is, while it works or after it stopped; disturbs nobody."""
+    folder = RunFolder(run_dir)
+    found = status_of(folder)
     if as_json:
         print(json.dumps({"stage": found.stage, **found.facts}, indent=2))
-        return
-    table = Table(show_header=False, box=None)
-    for label, value in {"stage": found.stage, **found.facts}.items():
-        table.add_row(label, value)
-    Console().print(table)
+    elif watch:
+        watch_status(folder)
+    else:
+        Console().print(status_table(found))
 
 
 @app.command("config")
@@ -186,6 +212,7 @@ def _run_until(
     run_dir: Path | None,
     overrides: list[str] | None,
     *,
+    accept_device_change: bool = False,
     renew_report: bool = False,
 ) -> None:
     config = load_config(path, overrides or ())
@@ -193,8 +220,8 @@ def _run_until(
     progress = RichProgress(console)
     folder.create()
     try:
-        with folder.owned(), interruptible():
-            reached = _reached(config, folder)
+        with folder.owned(), interruptible(farewell):
+            reached = _reached(config, folder, progress)
             if reached == FINISHED and not renew_report:
                 progress.note(f"The run is finished: {folder.path}")
             elif stage == "report" and reached in ("report", FINISHED):
@@ -202,16 +229,22 @@ def _run_until(
 
                 renew(folder, config)
             else:
-                _work(stage, config, folder, progress)
-    except Interrupted:
-        console.print(f"To go on: {_command()}", markup=False, soft_wrap=True)
+                _work(stage, config, folder, progress, accept_device_change)
+    except (Interrupted, DeviceError, StorageError):
+        say_how_to_go_on()
         raise
     if stage == "report" and (folder.report / "report.html").exists():
         print(folder.report / "report.html")
 
 
-def _work(stage: str, config: RunConfig, folder: RunFolder, progress: RichProgress) -> None:
-    run_under_way = _prepared(config, folder, progress)
+def _work(
+    stage: str,
+    config: RunConfig,
+    folder: RunFolder,
+    progress: RichProgress,
+    accept_device_change: bool,
+) -> None:
+    run_under_way = _prepared(config, folder, progress, accept_device_change)
     if stage == "data":
         return
     _load_keras()
@@ -221,11 +254,15 @@ def _work(stage: str, config: RunConfig, folder: RunFolder, progress: RichProgre
     run_stages(run_under_way, Stage(stage))
 
 
-def _prepared(config: RunConfig, folder: RunFolder, progress: RichProgress) -> Run:
+def _prepared(
+    config: RunConfig, folder: RunFolder, progress: RichProgress, accept_device_change: bool = False
+) -> Run:
     from kvasir_prune.experiment.context import Run
     from kvasir_prune.experiment.preparing import prepare_data
 
-    under_way = Run(config, folder, progress, _command())
+    under_way = Run(
+        config, folder, progress, own_command(), accept_device_change=accept_device_change
+    )
     prepare_data(under_way)
     return under_way
 
@@ -237,18 +274,16 @@ def _load_keras() -> None:
     backend.load()
 
 
-def _reached(config: RunConfig, folder: RunFolder) -> str | None:
+def _reached(config: RunConfig, folder: RunFolder, progress: RichProgress) -> str | None:
     """Return the stage a run is in, None before it has a split; refuses another run's folder."""
     record = folder.read_record()
     if record is None or not folder.has_begun(record):
         return None
     check(record["identity"], identity(config), where=folder.path, kind="configuration")
+    for sentence in folder.mend():
+        progress.note(sentence)
     return status_of(folder).stage
 
 
 def _folder(config: RunConfig, run_dir: Path | None) -> RunFolder:
     return RunFolder(run_dir or Path("checkpoints") / config.name)
-
-
-def _command() -> str:
-    return shlex.join(["kvasir-prune", *sys.argv[1:]])

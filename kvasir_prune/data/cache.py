@@ -2,8 +2,9 @@
 
     images.npy   (n, height, width, channels) uint8, RGB or grey
     images.csv   row, path, sha256, class, given, group, conversions, fault
+    SHA256SUMS   digests of both, as `sha256sum -c` reads them
 
-The table is published last: a folder without it holds nothing.
+The digests are published last: a folder without them, or with other bytes, holds nothing.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from kvasir_prune.data.layout import ImageRecord
 from kvasir_prune.data.source import Source, SourceImage
 from kvasir_prune.errors import DataError
 from kvasir_prune.progress import Progress
-from kvasir_prune.publish import publish_text, publishing, sweep_partials
+from kvasir_prune.publish import publish_text, publishing, sha256_file, sweep_partials
 
-IMAGES, TABLE = "images.npy", "images.csv"
+IMAGES, TABLE, SUMS = "images.npy", "images.csv", "SHA256SUMS"
 COLUMNS = ("row", "path", "sha256", "class", "given", "group", "conversions", "fault")
 
 
@@ -91,19 +92,29 @@ def build_cache(
         array.flush()  # type: ignore[attr-defined]
         del array
     publish_text(folder / TABLE, _to_csv(table))
+    publish_text(folder / SUMS, _sums(folder))
 
 
 def open_cache(folder: Path) -> ImageCache | None:
-    """Open a cache for reading; None where there is no complete one."""
-    if not (folder / TABLE).exists() or not (folder / IMAGES).exists():
-        return None
+    """Open a cache for reading; None where there is no complete one, or a damaged one."""
     try:
+        if (folder / SUMS).read_text(encoding="utf-8") != _sums(folder):
+            return None
         with (folder / TABLE).open(encoding="utf-8", newline="") as stream:
             table = tuple(_from_csv(row) for row in csv.DictReader(stream))
         images = np.load(folder / IMAGES, mmap_mode="r")
-    except (ValueError, KeyError, TypeError, OSError, EOFError, csv.Error):
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         return None
-    return ImageCache(images, table) if len(images) == len(table) else None
+    return ImageCache(images, table)
+
+
+def is_damaged(folder: Path) -> bool:
+    """Return whether a folder holds a cache that was complete and is no longer."""
+    return (folder / SUMS).exists() and open_cache(folder) is None
+
+
+def _sums(folder: Path) -> str:
+    return "".join(f"{sha256_file(folder / name)}  {name}\n" for name in (IMAGES, TABLE))
 
 
 def _resized(image: SourceImage, side_px: int | None) -> NDArray[np.uint8] | None:

@@ -16,7 +16,14 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from kvasir_prune.config.data import DataConfig, FolderData
-from kvasir_prune.data.cache import CachedImage, ImageCache, build_cache, open_cache, refuse_bad
+from kvasir_prune.data.cache import (
+    CachedImage,
+    ImageCache,
+    build_cache,
+    is_damaged,
+    open_cache,
+    refuse_bad,
+)
 from kvasir_prune.data.facts import deviation_lines, facts_of
 from kvasir_prune.data.layout import ImageRecord
 from kvasir_prune.data.open_source import open_source
@@ -85,6 +92,8 @@ def prepare(
     split_file = run_folder / "split.csv"
     cache = open_cache(run_folder / "cache")
     if cache is None:
+        if is_damaged(run_folder / "cache"):
+            progress.note("The image cache is damaged: it is made anew from the images")
         cache = _build(config, side_px, seed, run_folder, progress)
     items = [_item(line) for line in cache.table if line.row is not None]
     _check_no_class_lost(cache, items)

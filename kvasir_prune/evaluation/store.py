@@ -17,14 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir_prune.ledger.tables import check_schema, open_for_reading
-from kvasir_prune.publish import publishing
+from kvasir_prune.ledger.hdf5_file import publishing_hdf5, reading_hdf5
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,7 @@ def write(
     origin: Mapping[str, str],
 ) -> None:
     """Publish the logits of all splits; `origin` says of which run."""
-    with publishing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["schema_version"] = SCHEMA_VERSION
+    with publishing_hdf5(path, SCHEMA_VERSION) as file:
         file.attrs["classes"] = json.dumps(classes)
         file.attrs["origin"] = json.dumps(origin)
         for name, split in splits.items():
@@ -60,8 +57,7 @@ def read(path: Path) -> tuple[tuple[str, ...], dict[str, SplitLogits], dict[str,
     Raises:
         LedgerError: the file is damaged.
     """
-    with open_for_reading(path) as file:
-        check_schema(file, SCHEMA_VERSION)
+    with reading_hdf5(path, SCHEMA_VERSION) as file:
         classes = tuple(json.loads(file.attrs["classes"]))
         origin = json.loads(file.attrs["origin"])
         splits = {

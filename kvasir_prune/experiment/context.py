@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kvasir_prune import backend
+from kvasir_prune import backend, environment
 from kvasir_prune.config import RunConfig, digest, dump, identity
 from kvasir_prune.data import Dataset, prepare
-from kvasir_prune.errors import ModelError
+from kvasir_prune.errors import ModelError, RunFolderError
 from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.ledger import run_record
 from kvasir_prune.ledger.identity import check, origin
 from kvasir_prune.progress import Progress
-from kvasir_prune.publish import publish_text
+from kvasir_prune.publish import publish_text, publishing
 
 if TYPE_CHECKING:
     from kvasir_prune.importance.scorer import Scorer
     from kvasir_prune.importance.scoring_set import ScoringSet
     from kvasir_prune.models import Chain
 
+OTHER_DEVICE = 1e-6
+"""Largest relative difference of the losses of one network on two devices."""
 _PINNED = {"split": "split of the images", "weights": "trained network"}
 """What `Run.pin` pins, in the words of its refusal."""
 
@@ -36,17 +40,26 @@ class Run:
         folder: of the run.
         progress: where it tells how far it is.
         command: how it was called, for the record.
+        accept_device_change: go on on another device than the run's; from then on its losses are
+            only the same within rounding.
 
     Raises:
         RunFolderError: the folder belongs to another configuration or to other versions.
     """
 
     def __init__(
-        self, config: RunConfig, folder: RunFolder, progress: Progress, command: str
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        progress: Progress,
+        command: str,
+        *,
+        accept_device_change: bool = False,
     ) -> None:
         self.config = config
         self.folder = folder
         self.progress = progress
+        self._accept_device_change = accept_device_change
         stored = folder.read_record()
         versions = backend.versions()
         if stored and not folder.has_begun(stored) and stored["identity"] != identity(config):
@@ -59,21 +72,49 @@ class Run:
             check(stored["identity"], identity(config), where=folder.path, kind="configuration")
             check(stored["versions"], versions, where=folder.path, kind="set of versions")
             self.record = stored
+        for name, values in environment.restore(self.record["environment"]).items():
+            progress.note(f"{name} is set to the run's own value: {values[1]}, not {values[0]}")
         runtime = config.runtime.model_copy(update={"threads": self.record["threads"]})
         publish_text(folder.config, dump(config.model_copy(update={"runtime": runtime})))
 
     def start_backend(self) -> None:
-        """Seed the backend and pin its threads to the run's; before the first network."""
+        """Seed the backend and pin its threads to the run's; before the first network.
+
+        Raises:
+            RunFolderError: the device is another than the run's.
+        """
         backend.configure(self.config.seed, int(self.record["threads"]))
+        device, known = backend.device(), [entry["device"] for entry in self.record["devices"]]
+        if known and device != known[-1] and not self._accept_device_change:
+            raise RunFolderError(
+                "The run was made on another device, whose losses may have other last bits.",
+                where=self.folder.path,
+                got=device,
+                expected=known[-1],
+                fix="go on there, give a new folder with --run-dir, or accept with "
+                "--accept-device-change that the result is not, bit for bit, that of one device",
+            )
+        if known[-1:] != [device]:
+            entry = {"device": device, "since": _now()}
+            self.record = {**self.record, "devices": [*self.record["devices"], entry]}
+            self.folder.write_record(self.record)
+
+    @property
+    def tolerance(self) -> float:
+        """Largest relative difference of a recorded loss and the same one computed now."""
+        return OTHER_DEVICE if len(self.record["devices"]) > 1 else 0.0
 
     def _first_record(self, command: str, versions: dict[str, str]) -> dict[str, Any]:
         record: dict[str, Any] = {
             "command": command,
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "created": _now(),
             "threads": self.config.runtime.threads or backend.available_threads(),
             "identity": identity(self.config),
             "versions": versions,
             "digests": {"config": digest(self.config)},
+            "files": {},
+            "environment": environment.found(),
+            "devices": [],
         }
         self.folder.write_record(record)
         return record
@@ -109,6 +150,22 @@ class Run:
             kind=_PINNED[kind],
         )
 
+    def seal(self, *paths: Path) -> None:
+        """Record the digests of files that are finished."""
+        self.record = run_record.sealed(self.record, *paths)
+        self.folder.write_record(self.record)
+
+    def has(self, path: Path) -> bool:
+        """Return whether a file is there and finished.
+
+        Raises:
+            LedgerError: it has been finished, and is damaged now.
+        """
+        if not run_record.is_finished(self.record, path):
+            return False
+        run_record.check_file(self.record, path)
+        return True
+
     @cached_property
     def dataset(self) -> Dataset:
         """The images, labels and splits; prepared on first use."""
@@ -120,6 +177,8 @@ class Run:
             progress=self.progress,
         )
         self.pin("split", dataset.digest)
+        if not self.has(self.folder.data):
+            self.seal(self.folder.data)
         return dataset
 
     def new_model(self) -> Any:
@@ -169,6 +228,16 @@ class Run:
 
         dataset = self.dataset
         return ScoringSet(dataset.images, dataset.rows[split], dataset.labels_of(split))
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def publish_model(model: Any, path: Path) -> None:
+    """Publish a Keras model whole."""
+    with publishing(path) as temporary:
+        model.save(temporary)
 
 
 def load_model(path: Any) -> Any:

@@ -27,7 +27,7 @@ AGREEMENT = 1e-4
 
 def evaluate(run: Run) -> None:
     """Publish `cost.json`, the evolution in `pruning.h5`, and last `evaluation.h5`."""
-    if run.folder.evaluation.exists() and run.folder.cost.exists():
+    if run.folder.evaluation.exists() and run.has(run.folder.cost):
         return
     run.release_scorer()
     ledger = HDF5Ledger(run.folder.ledger)
@@ -44,6 +44,7 @@ def _write_cost(run: Run, pruned: Any) -> None:
         for name, (model, path) in models.items()
     }
     publish_text(run.folder.cost, json.dumps(costs, indent=2) + "\n")
+    run.seal(run.folder.cost)
 
 
 def _write_evolution(run: Run, ledger: HDF5Ledger) -> None:

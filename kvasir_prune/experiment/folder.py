@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from kvasir_prune.errors import RunFolderError
-from kvasir_prune.publish import publish_text, sweep_partials
-
-SCHEMA_VERSION = 1
-CONTENT = {
-    "command": str,
-    "created": str,
-    "threads": int,
-    "identity": dict,
-    "versions": dict,
-    "digests": dict,
-}
-"""What `run.json` holds beside its schema version."""
+from kvasir_prune.experiment.ownership import owning
+from kvasir_prune.ledger import run_record
+from kvasir_prune.ledger.hdf5_file import go_back
+from kvasir_prune.publish import sweep_partials
 
 
 @dataclass(frozen=True)
@@ -90,6 +78,16 @@ class RunFolder:
         return self.path / "pace.json"
 
     @property
+    def log(self) -> Path:
+        """One line for every commit (text)."""
+        return self.path / "run.log"
+
+    @property
+    def events(self) -> Path:
+        """TensorBoard events of the pruning."""
+        return self.path / "tensorboard"
+
+    @property
     def pruned(self) -> Path:
         """The network without the removed nodes."""
         return self.path / "pruned.keras"
@@ -137,32 +135,39 @@ class RunFolder:
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Own the folder for the time of a `with` block.
-
-        The operating system drops the lock of a process that dies, so none is ever stale.
+        """Own the folder for the time of a `with` block; what a killed owner left is swept up.
 
         Raises:
             RunFolderError: another process owns it.
         """
-        lock = FileLock(self.path / ".lock", timeout=0)
-        owner = self.path / ".owner.json"
-        try:
-            with lock:
-                sweep_partials(self.path)
-                facts = {"process": os.getpid(), "host": socket.gethostname()}
-                owner.write_text(json.dumps(facts), encoding="utf-8")
-                try:
-                    yield
-                finally:
-                    owner.unlink(missing_ok=True)
-        except Timeout:
-            raise RunFolderError(
-                "Another process is working in this run folder.",
-                where=self.path,
-                got=_owner(owner),
-                fix="wait for it (`kvasir-prune status` shows how far it is), or give another "
-                "folder with --run-dir",
-            ) from None
+        with owning(self.path):
+            sweep_partials(self.path)
+            yield
+
+    def mend(self) -> tuple[str, ...]:
+        """Go back to the commit before the last where that is damaged; by the owner only.
+
+        What was made from a ledger that went back is removed, and made again.
+
+        Returns:
+            A sentence for every file that was damaged.
+
+        Raises:
+            LedgerError: a file is damaged, and so is the commit before, or there is none.
+        """
+        sentences = []
+        for path, made_from_it in (
+            (self.importance, ()),
+            (self.ledger, (self.pruned, self.evaluation)),
+        ):
+            if kept := go_back(path):
+                for made in made_from_it:
+                    made.unlink(missing_ok=True)
+                sentences.append(
+                    f"{path.name} is damaged and kept as {kept.name}: "
+                    "the run goes on from the commit before"
+                )
+        return tuple(sentences)
 
     def has_begun(self, record: Mapping[str, Any]) -> bool:
         """Return whether anything was computed that depends on the recorded configuration."""
@@ -182,48 +187,13 @@ class RunFolder:
         Raises:
             RunFolderError: it is damaged or unreadable, or of another schema version.
         """
-        try:
-            record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
-            version = record["schema_version"]
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise self._damaged(error) from None
-        if version != SCHEMA_VERSION:
-            raise RunFolderError(
-                "The run folder was written by another version of this package.",
-                where=self.record,
-                got=f"schema version {version}",
-                expected=f"schema version {SCHEMA_VERSION}",
-            )
-        for key, kind in CONTENT.items():
-            if not isinstance(record.get(key), kind):
-                raise self._damaged(f"{key}: {record.get(key)!r}")
-        return record
+        return run_record.read(self.record)
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Publish `run.json`."""
-        content = {"schema_version": SCHEMA_VERSION, **record}
-        publish_text(self.record, json.dumps(content, indent=2) + "\n")
-
-    def _damaged(self, reason: object) -> RunFolderError:
-        return RunFolderError(
-            "The record of the run is damaged.",
-            where=self.record,
-            got=reason,
-            expected="JSON as this package writes it",
-            fix="restore the file from a copy, or give a new folder with --run-dir",
-        )
+        run_record.write(self.record, record)
 
     def _check_writable(self) -> None:
         probe = self.path / f".write-test.{os.getpid()}.partial"
         probe.touch()
         probe.unlink(missing_ok=True)
-
-
-def _owner(path: Path) -> str:
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {facts['process']} on {facts['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "an unknown process"

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kvasir_prune.config import load_config
 from kvasir_prune.errors import KvasirPruneError, RunFolderError
 from kvasir_prune.experiment.folder import RunFolder
-from kvasir_prune.experiment.forecast import fates, of_importance, of_pruning
-from kvasir_prune.experiment.pace import read_pace
+from kvasir_prune.experiment.forecast import Forecast, fates, of_importance, of_pruning
+from kvasir_prune.experiment.pace import IMPORTANCE, PRUNING, Pace, read_pace
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, State
+from kvasir_prune.ledger.run_record import is_finished
 from kvasir_prune.progress import duration
 from kvasir_prune.training.history import read_csv
 
 FINISHED = "finished"
+Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,52 @@ class Status:
 
     Attributes:
         stage: the stage it is in, or `FINISHED`.
-        facts: what there is to say about it, label -> value, in order.
+        facts: as far as they are known, by name; seconds, losses in nats, accuracies in [0, 1].
+            started, devices; epochs, validation_loss, validation_accuracy; importance_nodes,
+            importance_done; nodes, layer, layer_nodes, layer_done, layer_removed, layer_ignored,
+            removed, evaluations, loss_before, loss, accuracy; evaluations_per_s, left_s;
+            last_commit_age_s; report.
     """
 
     stage: str
-    facts: dict[str, str]
+    facts: Facts
+
+    def lines(self) -> dict[str, str]:
+        """Return what there is to say, label -> words."""
+        facts, words = self.facts, {"stage": self.stage, "started": str(self.facts["started"])}
+        if "epochs" in facts:
+            words["epochs"] = str(facts["epochs"])
+            words["validation"] = (
+                f"loss {facts['validation_loss']:.4f}, accuracy {facts['validation_accuracy']:.4f}"
+            )
+        if "importance_nodes" in facts:
+            done, nodes = facts["importance_done"], facts["importance_nodes"]
+            words["importance"] = f"{done} of {nodes} nodes measured"
+        if "removed" in facts:
+            words |= _pruning_lines(facts)
+        if "evaluations_per_s" in facts:
+            words["rate"] = f"{facts['evaluations_per_s']:.3g} nodes scored in a second"
+        if "left_s" in facts:
+            words["time left"] = f"about {duration(facts['left_s'])} for this stage"
+        if "last_commit_age_s" in facts:
+            words["last commit"] = f"{duration(facts['last_commit_age_s'])} ago"
+        if "report" in facts:
+            words["report"] = facts["report"]
+        return words
+
+
+def _pruning_lines(facts: Facts) -> dict[str, str]:
+    words = {
+        "removed": f"{facts['removed']} of {facts['nodes']} nodes in {facts['evaluations']} "
+        "evaluations",
+        "loss": f"{facts['loss_before']:.5f} before, {facts['loss']:.5f} now",
+    }
+    if "layer" in facts:
+        words["layer"] = (
+            f"{facts['layer']}: {facts['layer_done']} of {facts['layer_nodes']} nodes done; "
+            f"{facts['layer_removed']} removed, {facts['layer_ignored']} ignored"
+        )
+    return words
 
 
 def status_of(folder: RunFolder) -> Status:
@@ -45,14 +90,17 @@ def status_of(folder: RunFolder) -> Status:
             where=folder.path,
             expected="a folder made by `kvasir-prune run`, with a run.json",
         )
-    facts = {"started": str(record["created"])}
+    facts: Facts = {
+        "started": record["created"],
+        "devices": [entry["device"] for entry in record["devices"]],
+    }
     facts |= _training(folder) | _importance(folder) | _pruning(folder)
     if (folder.report / "report.json").exists():
         facts["report"] = str(folder.report / "report.html")
-    return Status(_stage(folder), facts)
+    return Status(_stage(folder, record), facts)
 
 
-def _stage(folder: RunFolder) -> str:
+def _stage(folder: RunFolder, record: Mapping[str, Any]) -> str:
     ends = {
         "data": folder.split,
         "train": folder.model,
@@ -61,60 +109,71 @@ def _stage(folder: RunFolder) -> str:
         "evaluate": folder.evaluation,
         "report": folder.report / "report.json",
     }
+    sealed = {"prune": folder.pruned, "evaluate": folder.cost}
     for stage, file in ends.items():
-        if not file.exists() or (stage == "evaluate" and not folder.cost.exists()):
+        if not file.exists() or (stage in sealed and not is_finished(record, sealed[stage])):
             return stage
         if stage == "importance" and not ImportanceStore(file).complete:
             return stage
     return FINISHED
 
 
-def _training(folder: RunFolder) -> dict[str, str]:
-    if not folder.history.exists():
-        return {}
-    history = read_csv(folder.history)
+def _training(folder: RunFolder) -> Facts:
+    history = read_csv(folder.history) if folder.history.exists() else ()
     if not history:
         return {}
     last = history[-1]
     return {
-        "epochs": str(last.epoch),
-        "validation": f"loss {last.validation_loss:.4f}, accuracy {last.validation_accuracy:.4f}",
+        "epochs": last.epoch,
+        "validation_loss": last.validation_loss,
+        "validation_accuracy": last.validation_accuracy,
     }
 
 
-def _importance(folder: RunFolder) -> dict[str, str]:
+def _importance(folder: RunFolder) -> Facts:
     if not folder.importance.exists():
         return {}
     store = ImportanceStore(folder.importance)
-    nodes = sum(layer.nodes for layer in store.layers)
-    facts = {"importance": f"{len(store.measured)} of {nodes} nodes measured"}
-    pace = None if store.complete else read_pace(folder.pace)
-    if pace and (forecast := of_importance(pace, store)):
-        facts["time left"] = f"about {duration(forecast.left_s)} for the importance"
+    facts: Facts = {
+        "importance_nodes": sum(layer.nodes for layer in store.layers),
+        "importance_done": len(store.measured),
+    }
+    if not store.complete:
+        facts["last_commit_age_s"] = time.time() - folder.importance.stat().st_mtime
+        if pace := read_pace(folder.pace):
+            facts |= _pace_of(pace, IMPORTANCE) | _left(of_importance(pace, store))
     return facts
 
 
-def _pruning(folder: RunFolder) -> dict[str, str]:
+def _pruning(folder: RunFolder) -> Facts:
     if not folder.ledger.exists():
         return {}
     ledger = HDF5Ledger(folder.ledger)
     state = ledger.state
-    nodes = sum(layer.nodes for layer in ledger.layers)
-    facts = {
-        "removed": f"{state.removals} of {nodes} nodes in {state.evaluations} evaluations",
-        "loss": f"{ledger.baseline.loss:.5f} before, {state.current.loss:.5f} now",
-        "last commit": f"{time.time() - folder.ledger.stat().st_mtime:.0f} s ago",
+    facts: Facts = {
+        "nodes": sum(layer.nodes for layer in ledger.layers),
+        "removed": state.removals,
+        "evaluations": state.evaluations,
+        "loss_before": ledger.baseline.loss,
+        "loss": state.current.loss,
+        "accuracy": state.current.accuracy,
+        "last_commit_age_s": time.time() - folder.ledger.stat().st_mtime,
     }
     if not state.finished:
-        layer = state.layers[state.layer]
-        gone, ignored = len(state.removed[state.layer]), len(state.ignored)
-        facts["layer"] = f"{layer.name}: {layer.nodes} nodes, {gone} removed, {ignored} ignored"
+        layer, gone = state.layers[state.layer], len(state.removed[state.layer])
+        facts |= {
+            "layer": layer.name,
+            "layer_nodes": layer.nodes,
+            "layer_done": len(state.ignored | state.looked_at | {*state.removed[state.layer]}),
+            "layer_removed": gone,
+            "layer_ignored": len(state.ignored),
+        }
         facts |= _pruning_left(folder, state)
     return facts
 
 
-def _pruning_left(folder: RunFolder, state: State) -> dict[str, str]:
-    """Return the time left of the pruning, if it can be told."""
+def _pruning_left(folder: RunFolder, state: State) -> Facts:
+    """Return rate and time left of the pruning, as far as they can be told."""
     pace = read_pace(folder.pace)
     if pace is None:
         return {}
@@ -124,4 +183,13 @@ def _pruning_left(folder: RunFolder, state: State) -> dict[str, str]:
     except KvasirPruneError:
         return {}
     forecast = of_pruning(pace, config, fates(config, state.layers, store), state)
-    return {"time left": f"about {duration(forecast.left_s)} for the pruning"} if forecast else {}
+    return _pace_of(pace, PRUNING) | _left(forecast)
+
+
+def _pace_of(pace: Pace, stage: str) -> Facts:
+    made, seconds = (sum(parts) for parts in zip((0, 0), *pace.spent[stage].values(), strict=True))
+    return {"evaluations_per_s": made / seconds} if seconds else {}
+
+
+def _left(forecast: Forecast | None) -> Facts:
+    return {} if forecast is None else {"left_s": forecast.left_s}

@@ -1,16 +1,17 @@
-"""TensorBoard scalars of a training; a rendering of its history."""
+"""TensorBoard scalars of a training and of a pruning; a rendering of their records."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from kvasir_prune.training.history import Epoch
+from kvasir_prune.types import LossAccuracy
 
 
 class EventLog:
-    """Shows a training history; what an earlier process showed is written anew.
+    """Shows a record as it grows; what an earlier process showed is written anew.
 
     Args:
         folder: receives the event files; made if absent, emptied of earlier ones.
@@ -37,18 +38,22 @@ class EventLog:
         self._writer.close()
 
     def epochs(self, history: Sequence[Epoch]) -> None:
-        """Write the epochs that are new since the last call."""
+        """Write the epochs that are new since the last call; the step is the epoch."""
         for epoch in history[self._written :]:
-            self._write(epoch)
+            scalars = {
+                "loss/train": epoch.train_loss,
+                "loss/validation": epoch.validation_loss,
+                "accuracy/train": epoch.train_accuracy,
+                "accuracy/validation": epoch.validation_accuracy,
+            }
+            self._write(scalars, epoch.epoch)
         self._writer.flush()
         self._written = len(history)
 
-    def _write(self, epoch: Epoch) -> None:
-        scalars = {
-            "loss/train": epoch.train_loss,
-            "loss/validation": epoch.validation_loss,
-            "accuracy/train": epoch.train_accuracy,
-            "accuracy/validation": epoch.validation_accuracy,
-        }
+    def removal(self, removed: int, value: LossAccuracy) -> None:
+        """Write loss and accuracy on the scoring set; the step is the number of removed nodes."""
+        self._write({"pruning/loss": value.loss, "pruning/accuracy": value.accuracy}, removed)
+
+    def _write(self, scalars: Mapping[str, float], step: int) -> None:
         for tag, value in scalars.items():
-            self._writer.add_scalar(tag, value, step=epoch.epoch)
+            self._writer.add_scalar(tag, value, step=step)

@@ -103,7 +103,7 @@ class ExactScorer(Scorer):
         """Evaluate candidates, in smaller and smaller steps until memory suffices."""
         while True:
             try:
-                with backend.memory_errors_named(f"scoring of layer {layer}"):
+                with backend.errors_named(f"scoring of layer {layer}"):
                     return self._run_once(layer, removed, nodes, limits)
             except DeviceMemoryError:
                 if self.halvings(layer) == MOST_HALVINGS:

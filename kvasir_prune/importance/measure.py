@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.importance.store import ImportanceStore, Measurement
+from kvasir_prune.ledger.committer import Committer
 
 
 def measure(
-    scorer: Scorer, store: ImportanceStore, *, commit_every_s: float
+    scorer: Scorer,
+    store: ImportanceStore,
+    *,
+    commit_every_s: float,
+    committed: Callable[[float], None] = lambda _seconds: None,
 ) -> Iterator[Sequence[Measurement]]:
     """Score every node that the store does not hold yet, last layer first.
 
@@ -19,28 +23,25 @@ def measure(
         store: remembers; published at the latest `commit_every_s` seconds after a measurement,
             and whenever the loop is left.
         commit_every_s: seconds.
+        committed: as in `Committer`.
 
     Yields:
         The new measurements.
 
     Raises:
         NumericalError: a loss is NaN or infinite; it is not recorded.
+        StorageError: the measurements cannot be committed.
     """
-    committed = time.monotonic()
-    try:
+    with Committer(store, commit_every_s, committed) as committer:
         # Backward, as in pruning: the outputs of earlier layers come by on the way.
         for number, layer in reversed(list(enumerate(store.layers))):
             missing = store.missing(number)
             scorer.halve(layer.name, store.halvings.get(layer.name, 0))
             width = scorer.block_width(layer.name)
             for start in range(0, len(missing), width):
-                block = missing[start : start + width]
-                scores = scorer.score(layer.name, {}, block)
+                scores = scorer.score(layer.name, {}, missing[start : start + width])
                 if times := scorer.halvings(layer.name):
-                    store.halvings[layer.name] = times
-                yield store.record(number, scores)
-                if time.monotonic() - committed >= commit_every_s:
-                    store.commit()
-                    committed = time.monotonic()
-    finally:
-        store.commit()
+                    store.halvings = {**store.halvings, layer.name: times}
+                fresh = store.record(number, scores)
+                committer.recorded()
+                yield fresh

@@ -16,15 +16,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from kvasir_prune.errors import LedgerError
-from kvasir_prune.ledger.tables import check_schema, open_for_reading, read_table, table
-from kvasir_prune.publish import publishing
+from kvasir_prune.ledger.hdf5_file import publishing_hdf5, reading_hdf5
+from kvasir_prune.ledger.tables import read_table, table
 from kvasir_prune.types import LayerSize, LossAccuracy, Scored
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 HALVINGS = "halvings."
 LAYERS = np.dtype(
     [("name", "S128"), ("nodes", "<i8"), ("important", "<i8"), ("zero", "<i8"), ("worse", "<i8")]
@@ -94,7 +93,7 @@ class ImportanceStore:
         identity: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
-        self._measured: list[Measurement] = []
+        self._measured: tuple[Measurement, ...] = ()
         self.halvings: dict[str, int] = {}
         if path.exists():
             self._read()
@@ -107,12 +106,15 @@ class ImportanceStore:
     @property
     def measured(self) -> tuple[Measurement, ...]:
         """All measurements so far, in order of work."""
-        return tuple(self._measured)
+        return self._measured
 
     @property
     def complete(self) -> bool:
         """Whether every node of every layer is measured."""
-        return len(self._measured) == sum(layer.nodes for layer in self.layers)
+        return self._is_all(self._measured)
+
+    def _is_all(self, measured: Sequence[Measurement]) -> bool:
+        return len(measured) == sum(layer.nodes for layer in self.layers)
 
     def missing(self, layer: int) -> tuple[int, ...]:
         """Return the nodes of a layer that are not measured yet, in index order."""
@@ -125,13 +127,16 @@ class ImportanceStore:
             Measurement(layer, s.node, s.loss, s.accuracy, self.baseline.loss - s.loss)
             for s in scores
         )
-        self._measured.extend(fresh)
+        self._measured += fresh
         return fresh
 
     def counts(self) -> dict[str, ClassCounts]:
         """Return layer name -> class counts, for layers that are measured whole."""
+        return self._counts(self._measured)
+
+    def _counts(self, measured: Sequence[Measurement]) -> dict[str, ClassCounts]:
         by_layer: dict[int, list[float]] = {}
-        for m in self._measured:
+        for m in measured:
             by_layer.setdefault(m.layer, []).append(m.importance)
         return {
             self.layers[number].name: classify(values, self.low, self.high)
@@ -140,28 +145,32 @@ class ImportanceStore:
         }
 
     def commit(self) -> None:
-        """Publish all measurements; a reader sees this commit or the one before."""
-        counts = self.counts()
+        """Publish all measurements; a reader sees this commit or the one before.
+
+        Raises:
+            StorageError: the file system does not take it; the commit before stands.
+        """
+        halvings, measured = self.halvings, self._measured
+        counts = self._counts(measured)
         none = ClassCounts(-1, -1, -1)
         rows = [
             (layer.name.encode(), layer.nodes, *astuple(counts.get(layer.name, none)))
             for layer in self.layers
         ]
-        with publishing(self.path) as temporary, h5py.File(temporary, "w") as file:
-            attributes = {"low": self.low, "high": self.high, "complete": self.complete}
-            for key, value in {"schema_version": SCHEMA_VERSION, **attributes}.items():
+        attributes = {"low": self.low, "high": self.high, "complete": self._is_all(measured)}
+        with publishing_hdf5(self.path, SCHEMA_VERSION, keep_previous=True) as file:
+            for key, value in attributes.items():
                 file.attrs[key] = value
-            for layer, times in self.halvings.items():
+            for layer, times in halvings.items():
                 file.attrs[f"{HALVINGS}{layer}"] = times
             for key, text in self.identity.items():
                 file.attrs[f"identity.{key}"] = text
             file.create_dataset("layers", data=table(LAYERS, rows))
             file.create_dataset("baseline", data=table(BASELINE, [astuple(self.baseline)])[0])
-            file.create_dataset("nodes", data=table(NODES, map(astuple, self._measured)))
+            file.create_dataset("nodes", data=table(NODES, map(astuple, measured)))
 
     def _read(self) -> None:
-        with open_for_reading(self.path) as file:
-            check_schema(file, SCHEMA_VERSION)
+        with reading_hdf5(self.path, SCHEMA_VERSION) as file:
             prefix = "identity."
             self.identity = {
                 key.removeprefix(prefix): str(value)
@@ -178,4 +187,4 @@ class ImportanceStore:
             self.layers = tuple(LayerSize(r["name"].decode(), int(r["nodes"])) for r in layers)
             self.baseline = LossAccuracy(*read_table(file, "baseline", BASELINE)[0].item())
             nodes = read_table(file, "nodes", NODES)
-        self._measured = [Measurement(*row.item()) for row in nodes]
+        self._measured = tuple(Measurement(*row.item()) for row in nodes)

@@ -5,79 +5,43 @@ Layout (all losses, accuracies and importances float64; every row carries a CRC-
     /layers     name, nodes, finished_at (events before the layer's end, -1: open), evaluations
     /baseline   loss, accuracy
     /removed    seq, layer, node, importance, loss, accuracy, evaluations
-    /ignored    seq, layer, node, importance, is_bound, evaluations
+    /ignored    seq, layer, node, importance, evaluations, is_bound
     /halved     seq, layer, evaluations: memory did not suffice, see `Halved`
     /scores     node, loss, accuracy, is_bound: what has been scored since the last other event
     /evolution  removed, layer, split, loss, accuracy: measured afterwards, see `evolution`
 
 `layer` is an index into /layers; one `seq` counts removals, ignored nodes and halvings
-together.
+together. The file before the last commit stays beside it, as `pruning.previous.h5`.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 
 from kvasir_prune.errors import LedgerError
+from kvasir_prune.ledger.hdf5_file import START_AGAIN, publishing_hdf5, reading_hdf5
 from kvasir_prune.ledger.memory import MemoryLedger
+from kvasir_prune.ledger.rows import (
+    COLUMNS,
+    EVOLUTION,
+    LAYERS,
+    LOSS,
+    SCORES,
+    EventTables,
+    entries_of,
+    layers_of,
+    score_rows,
+)
 from kvasir_prune.ledger.state import State
-from kvasir_prune.ledger.tables import Table, check_schema, open_for_reading, read_table, table
-from kvasir_prune.publish import publishing
-from kvasir_prune.types import (
-    Entry,
-    Halved,
-    Ignored,
-    LayerFinished,
-    LayerSize,
-    LossAccuracy,
-    Removed,
-    Scored,
-)
+from kvasir_prune.ledger.tables import Table, read_table, table
+from kvasir_prune.types import Entry, LayerSize, LossAccuracy
 
-SCHEMA_VERSION = 2
-
-LAYERS = np.dtype(
-    [("name", "S128"), ("nodes", "<i8"), ("finished_at", "<i8"), ("evaluations", "<i8")]
-)
-LOSS = np.dtype([("loss", "<f8"), ("accuracy", "<f8")])
-REMOVED = np.dtype(
-    [
-        ("seq", "<i8"),
-        ("layer", "<i4"),
-        ("node", "<i4"),
-        ("importance", "<f8"),
-        ("loss", "<f8"),
-        ("accuracy", "<f8"),
-        ("evaluations", "<i8"),
-    ]
-)
-IGNORED = np.dtype(
-    [
-        ("seq", "<i8"),
-        ("layer", "<i4"),
-        ("node", "<i4"),
-        ("importance", "<f8"),
-        ("is_bound", "?"),
-        ("evaluations", "<i8"),
-    ]
-)
-HALVED = np.dtype([("seq", "<i8"), ("layer", "<i4"), ("evaluations", "<i8")])
-SCORES = np.dtype([("node", "<i4"), ("loss", "<f8"), ("accuracy", "<f8"), ("is_bound", "?")])
-EVOLUTION = np.dtype(
-    [
-        ("removed", "<i8"),
-        ("layer", "<i4"),
-        ("split", "S16"),
-        ("loss", "<f8"),
-        ("accuracy", "<f8"),
-    ]
-)
+SCHEMA_VERSION = 3
 
 
 class HDF5Ledger:
@@ -102,13 +66,15 @@ class HDF5Ledger:
     ) -> None:
         self.path = path
         self.evolution: Table = np.zeros(0, EVOLUTION)
+        self._committing = threading.Lock()
         if path.exists():
             self._read()
-            return
-        if baseline is None:
+        elif baseline is None:
             raise LedgerError("There is no ledger yet.", where=path, expected="a pruning run")
-        self.identity = dict(identity or {})
-        self._memory = MemoryLedger(layers, baseline)
+        else:
+            self.identity = dict(identity or {})
+            self._memory = MemoryLedger(layers, baseline)
+        self._events = EventTables(self.layers)
 
     @property
     def layers(self) -> tuple[LayerSize, ...]:
@@ -131,7 +97,7 @@ class HDF5Ledger:
         return self._memory.state
 
     def record(self, entries: Iterable[Entry]) -> None:
-        """Append entries; they are durable after the next `commit`."""
+        """Append entries, all or none; they are durable after the next `commit`."""
         self._memory.record(entries)
 
     def record_evolution(self, rows: Iterable[tuple[int, int, str, float, float]]) -> None:
@@ -141,93 +107,39 @@ class HDF5Ledger:
         self.commit()
 
     def commit(self) -> None:
-        """Publish the whole ledger; a reader sees this commit or the one before."""
-        with publishing(self.path) as temporary, h5py.File(temporary, "w") as file:
-            file.attrs["schema_version"] = SCHEMA_VERSION
-            for key, value in self.identity.items():
-                file.attrs[key] = value
-            for name, rows in self._tables().items():
-                file.create_dataset(name, data=rows)
-            file.create_dataset("baseline", data=table(LOSS, [astuple(self.baseline)])[0])
+        """Publish the whole ledger; a reader sees this commit or the one before.
 
-    def _tables(self) -> dict[str, Table]:
-        names = ("removed", "ignored", "halved", "scores")
-        rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
-        ends = [(-1, 0)] * len(self.layers)
-        seq = 0
-        for entry in self.entries:
-            match entry:
-                case Removed(layer, node, importance, loss, accuracy, evaluations):
-                    rows["removed"].append(
-                        (seq, layer, node, importance, loss, accuracy, evaluations)
-                    )
-                    seq += 1
-                case Ignored(layer, node, importance, evaluations, is_bound):
-                    rows["ignored"].append((seq, layer, node, importance, is_bound, evaluations))
-                    seq += 1
-                case Halved(layer, evaluations):
-                    rows["halved"].append((seq, layer, evaluations))
-                    seq += 1
-                case LayerFinished(layer, evaluations):
-                    ends[layer] = (seq, evaluations)
-                case Scored(node, loss, accuracy, is_bound):
-                    rows["scores"].append((node, loss, accuracy, is_bound))
-        layers = [
-            (layer.name.encode(), layer.nodes, *end)
-            for layer, end in zip(self.layers, ends, strict=True)
-        ]
-        return {
-            "layers": table(LAYERS, layers),
-            "removed": table(REMOVED, rows["removed"]),
-            "ignored": table(IGNORED, rows["ignored"]),
-            "halved": table(HALVED, rows["halved"]),
-            "scores": table(SCORES, rows["scores"]),
-            "evolution": table(EVOLUTION, self.evolution),
-        }
+        Raises:
+            StorageError: the file system does not take it; the commit before stands.
+        """
+        with self._committing:
+            events, scores = self._memory.recorded()
+            tables = {
+                **self._events.of(events),
+                "scores": score_rows(scores),
+                "evolution": table(EVOLUTION, self.evolution),
+                "baseline": table(LOSS, [astuple(self.baseline)])[0],
+            }
+            with publishing_hdf5(self.path, SCHEMA_VERSION, keep_previous=True) as file:
+                for key, value in self.identity.items():
+                    file.attrs[key] = value
+                for name, rows in tables.items():
+                    file.create_dataset(name, data=rows)
 
     def _read(self) -> None:
-        with open_for_reading(self.path) as file:
-            check_schema(file, SCHEMA_VERSION)
+        columns = {"layers": LAYERS, **COLUMNS, "scores": SCORES}
+        with reading_hdf5(self.path, SCHEMA_VERSION) as file:
             self.identity = {
                 key: str(value) for key, value in file.attrs.items() if key != "schema_version"
             }
-            stored = {
-                "layers": read_table(file, "layers", LAYERS),
-                "removed": read_table(file, "removed", REMOVED),
-                "ignored": read_table(file, "ignored", IGNORED),
-                "halved": read_table(file, "halved", HALVED),
-                "scores": read_table(file, "scores", SCORES),
-            }
+            stored = {name: read_table(file, name, kind) for name, kind in columns.items()}
             self.evolution = read_table(file, "evolution", EVOLUTION)
-            pair = read_table(file, "baseline", LOSS)[0]
-        layers = tuple(
-            LayerSize(row["name"].decode(), int(row["nodes"])) for row in stored["layers"]
-        )
-        baseline = LossAccuracy(float(pair["loss"]), float(pair["accuracy"]))
-        self._memory = MemoryLedger(layers, baseline, _entries(self.path, stored))
-
-
-def _entries(path: Path, stored: Mapping[str, Table]) -> list[Entry]:
-    """Rebuild the ordered entries: events by `seq`, a layer's end after its last event."""
-    events: list[tuple[float, Entry]] = []
-    for row in stored["removed"]:
-        seq, *values = row.item()
-        events.append((seq, Removed(*values)))
-    for row in stored["ignored"]:
-        seq, layer, node, importance, is_bound, evaluations = row.item()
-        events.append((seq, Ignored(layer, node, importance, evaluations, is_bound)))
-    for row in stored["halved"]:
-        seq, *counts = row.item()
-        events.append((seq, Halved(*counts)))
-    if sorted(seq for seq, _ in events) != list(range(len(events))):
-        raise LedgerError(
-            "Events are missing from the ledger: its sequence has gaps.",
-            where=path,
-            fix="restore the file from a copy, or start again in a new run folder",
-        )
-    for layer, row in enumerate(stored["layers"]):
-        if row["finished_at"] >= 0:
-            end = LayerFinished(layer, int(row["evaluations"]))
-            events.append((int(row["finished_at"]) - 0.5, end))
-    ordered = [entry for _, entry in sorted(events, key=lambda pair: pair[0])]
-    return [*ordered, *(Scored(*row.item()) for row in stored["scores"])]
+            baseline = LossAccuracy(*read_table(file, "baseline", LOSS)[0].item())
+        entries = entries_of(stored)
+        if entries is None:
+            raise LedgerError(
+                "Events are missing from the ledger: its sequence has gaps.",
+                where=self.path,
+                fix=START_AGAIN,
+            )
+        self._memory = MemoryLedger(layers_of(stored["layers"]), baseline, entries)

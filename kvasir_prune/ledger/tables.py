@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir_prune.errors import LedgerError
+from kvasir_prune.ledger.hdf5_file import START_AGAIN
 
 Table = NDArray[np.void]
 
@@ -54,44 +54,9 @@ def read_table(group: h5py.Group, name: str, columns: np.dtype[np.void]) -> Tabl
             "Rows of the ledger are damaged: they do not match their checksums.",
             where=where,
             got=f"{damaged.size} of {len(plain)} rows, the first is row {damaged[0]}",
-            fix="restore the file from a copy, or start again in a new run folder",
+            fix=START_AGAIN,
         )
     return plain
-
-
-def open_for_reading(path: Path) -> h5py.File:
-    """Open an HDF5 file, or say in a sentence that it is none.
-
-    Raises:
-        LedgerError: the file cannot be opened as HDF5 (cut short, overwritten, unreadable).
-    """
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise LedgerError(
-            "A file of the run cannot be opened.",
-            where=path,
-            got=str(error),
-            expected="a whole HDF5 file",
-            fix="restore the file from a copy, or start again in a new run folder",
-        ) from None
-
-
-def check_schema(file: h5py.File, version: int) -> None:
-    """Refuse a file that another version of this package wrote.
-
-    Raises:
-        LedgerError: its attribute `schema_version` is not `version`.
-    """
-    found = file.attrs.get("schema_version")
-    if found != version:
-        raise LedgerError(
-            "A file of the run was written by another version of this package.",
-            where=file.filename,
-            got=f"schema version {found}",
-            expected=f"schema version {version}",
-            fix="use the version that wrote it, or start again in a new run folder",
-        )
 
 
 def _fields(columns: np.dtype[np.void]) -> list[tuple[str, np.dtype[Any]]]:

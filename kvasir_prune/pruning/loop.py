@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from kvasir_prune.importance.scorer import Scorer
+from kvasir_prune.ledger.committer import Committer
 from kvasir_prune.ledger.contract import Ledger
 from kvasir_prune.ledger.state import State
 from kvasir_prune.pruning.strategy import Strategy, Together
-from kvasir_prune.types import Halved, Scored
+from kvasir_prune.pruning.verification import check_decision
+from kvasir_prune.types import Entry, Halved, Removed, Scored
 
 
 def prune(
-    strategy: Strategy, scorer: Scorer, ledger: Ledger, *, commit_every_s: float
+    strategy: Strategy,
+    scorer: Scorer,
+    ledger: Ledger,
+    *,
+    commit_every_s: float,
+    verify_every: int = 0,
+    committed: Callable[[float], None] = lambda _seconds: None,
 ) -> Iterator[State]:
     """Prune until every layer is finished, going on wherever the ledger stands.
 
@@ -23,25 +30,33 @@ def prune(
         ledger: remembers; committed at the latest `commit_every_s` seconds after a record, and
             whenever the loop is left, by an exception too.
         commit_every_s: seconds, 0 commits every step.
+        verify_every: the loss behind every so manieth removal is computed twice before it is
+            recorded; 0 trusts the device.
+        committed: as in `Committer`.
 
     Yields:
         The state after every decision.
 
     Raises:
         NumericalError: a loss is NaN or infinite; nothing of that step is recorded.
+        DeviceError: a loss came out otherwise the second time; likewise.
+        StorageError: the ledger cannot be committed.
     """
-    committed = time.monotonic()
-    try:
+    with Committer(ledger, commit_every_s, committed) as committer:
         while not ledger.state.finished:
             state = ledger.state
             entries = strategy.decide(state, _scores(strategy, scorer, state))
+            if _is_due(state.removals, entries, verify_every):
+                check_decision(scorer, state, entries)
             ledger.record((*_halvings(scorer, state), *entries))
-            if time.monotonic() - committed >= commit_every_s:
-                ledger.commit()
-                committed = time.monotonic()
+            committer.recorded()
             yield ledger.state
-    finally:
-        ledger.commit()
+
+
+def _is_due(removals: int, entries: Sequence[Entry], every: int) -> bool:
+    """Return whether one of the next removals is an `every`-th."""
+    more = sum(isinstance(entry, Removed) for entry in entries)
+    return every > 0 and removals // every < (removals + more) // every
 
 
 def _halvings(scorer: Scorer, state: State) -> tuple[Halved, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from kvasir_prune.config import RunConfig, load_config
+from kvasir_prune.config import RunConfig, identity, load_config
 from kvasir_prune.errors import LedgerError, RunFolderError
 from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.metrics import (
@@ -23,7 +23,7 @@ from kvasir_prune.evaluation.metrics import (
     loss_accuracy,
 )
 from kvasir_prune.importance.store import ImportanceStore
-from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.ledger import HDF5Ledger, run_record
 from kvasir_prune.ledger.identity import check, origin
 from kvasir_prune.report import schema
 from kvasir_prune.training.history import best_epoch, read_csv, stopped_early
@@ -54,8 +54,8 @@ def build_record(sources: Sources) -> schema.Record:
         LedgerError: a file is damaged.
     """
     _check_present(sources)
-    run = _json(sources.run)
-    config = load_config(sources.config)
+    run, config = _run_of(sources), load_config(sources.config)
+    check(run["identity"], identity(config), where=sources.config, kind="configuration")
     ledger = HDF5Ledger(sources.ledger)
     importance = ImportanceStore(sources.importance)
     classes, logits, evaluated = store.read(sources.evaluation)
@@ -95,6 +95,16 @@ def _check_present(sources: Sources) -> None:
                 where=path,
                 fix="finish it with `kvasir-prune run`",
             )
+
+
+def _run_of(sources: Sources) -> dict[str, Any]:
+    """Return the content of `run.json`, once the files whose digests it knows are found whole."""
+    run = run_record.read(sources.run)
+    if run is None:
+        raise _damaged(sources.run, "no record")
+    for path in (sources.data, sources.history, sources.cost):
+        run_record.check_file(run, path)
+    return run
 
 
 def _json(path: Path) -> Any:

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir_prune.errors import LedgerError
-from kvasir_prune.ledger.tables import open_for_reading
-from kvasir_prune.publish import publishing, sweep_partials
+from kvasir_prune.ledger.hdf5_file import publishing_hdf5, reading_hdf5
+from kvasir_prune.publish import sweep_partials
 from kvasir_prune.training.history import Epoch, History
 
 CHECKPOINT = "checkpoint.h5"
+SCHEMA_VERSION = 1
 
 
 def variables_of(model: keras.Model) -> list[Any]:
@@ -63,7 +64,7 @@ def load(folder: Path, model: keras.Model) -> History:
     path = folder / CHECKPOINT
     if not path.exists():
         return ()
-    with open_for_reading(path) as file:
+    with reading_hdf5(path, SCHEMA_VERSION) as file:
         _assign(file, variables_of(model), path)
         return tuple(Epoch(int(row[0]), *map(float, row[1:])) for row in file["history"][()])
 
@@ -75,7 +76,7 @@ def load_best(folder: Path, model: keras.Model, best: int) -> None:
         LedgerError: their file is missing or damaged.
     """
     path = _best(folder, best)
-    with open_for_reading(path) as file:
+    with reading_hdf5(path, SCHEMA_VERSION) as file:
         _assign(file, list(model.weights), path)
 
 
@@ -92,7 +93,7 @@ def _publish(path: Path, variables: Sequence[Any], history: Sequence[Epoch]) -> 
         (e.epoch, e.train_loss, e.train_accuracy, e.validation_loss, e.validation_accuracy)
         for e in history
     ]
-    with publishing(path) as temporary, h5py.File(temporary, "w") as file:
+    with publishing_hdf5(path, SCHEMA_VERSION) as file:
         file.create_dataset("history", data=np.array(rows, np.float64).reshape(-1, 5))
         for number, variable in enumerate(variables):
             dataset = file.create_dataset(f"variables/{number:05d}", data=_value(variable))

@@ -1,4 +1,4 @@
-"""The one place that knows which backend Keras runs on; nothing else imports TensorFlow or JAX."""
+"""The process that computes: which backend, its threads, its precision, its device, versions."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection
 from importlib import import_module
 from importlib.metadata import packages_distributions, version
-from typing import Any
 
 from kvasir_prune import __version__
-from kvasir_prune.errors import BackendError, DeviceMemoryError
+from kvasir_prune.environment import processor
+from kvasir_prune.errors import BackendError
 
 MODULES = ("keras", "numpy", "h5py", "cv2", "sklearn", "scipy")
 BACKENDS = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("torch",)}
 """The modules of each backend, whose versions can change a result."""
-OUT_OF_MEMORY = {"MemoryError", "ResourceExhaustedError", "OutOfMemoryError"}
-"""Names of exceptions: of Python and NumPy, of TensorFlow, of torch. JAX has none of its own."""
 
 
 def name() -> str:
@@ -79,6 +75,7 @@ def configure(seed: int, threads: int) -> None:
 
         if tf.config.threading.get_intra_op_parallelism_threads() != threads:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.experimental.enable_op_determinism()
     if name() == "torch":
         torch = import_module("torch")
@@ -148,119 +145,24 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function`, whose arguments are nests of arrays, traced by the backend.
-
-    Reduced precision is switched off for the whole process, so that a loss is computed in full
-    whether or not `configure` was called.
-    """
-    compute_in_full()
+def device() -> str:
+    """Return what Keras computes on: the models of the GPUs, or of the processor."""
     if name() == "tensorflow":
-        return _Traced(function)
-    if name() == "jax":
+        import tensorflow as tf
+
+        details = tf.config.experimental.get_device_details
+        gpus = [
+            str(details(gpu).get("device_name", "GPU"))
+            for gpu in tf.config.list_physical_devices("GPU")
+        ]
+    elif name() == "jax":
         import jax
 
-        jitted: Callable[..., Any] = jax.jit(function)
-        return jitted
-    return function
-
-
-def take(values: Any, places: Any, axis: int = 0) -> Any:
-    """Return `values` at some places of an axis, inside a compiled function.
-
-    Keras's `ops.take` allows negative places, for which it computes four operations more.
-
-    Args:
-        values: any array.
-        places: whole numbers from 0 on, inside the axis; of any shape, which takes its place.
-        axis: of `values`.
-    """
-    if name() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.gather(values, places, axis=axis)
-    import keras
-
-    return keras.ops.take(values, places, axis=axis)
-
-
-@dataclass(frozen=True)
-class _Graph:
-    """A traced function with what a call of it needs, as plain attributes.
-
-    TensorFlow's C code asks for the name at every call; a concrete function computes it in Python,
-    where a signal may arrive, and an exception raised there becomes one of TensorFlow's.
-    """
-
-    concrete: Any
-    name: bytes
-    captured: tuple[Any, ...]
-    types: tuple[Any, ...]
-    structure: Any
-
-
-class _Traced:
-    """A TensorFlow graph for each set of shapes, called as an operation with flat tensors.
-
-    `tf.function`, and a concrete function too, inspect every argument of every call: most of the
-    millisecond that a step with fifteen arguments would take to start.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        self._graphs: dict[tuple[Any, ...], _Graph] = {}
-
-    def __call__(self, *arguments: Any) -> Any:
-        import keras
-        import tensorflow as tf
-
-        leaves = keras.tree.flatten(arguments)
-        key = tuple((*leaf.shape, leaf.dtype) for leaf in leaves)
-        if key not in self._graphs:
-            self._graphs[key] = self._graph(arguments, leaves)
-        graph = self._graphs[key]
-        outputs = tf.raw_ops.StatefulPartitionedCall(
-            args=[*leaves, *graph.captured], Tout=graph.types, f=graph
-        )
-        return keras.tree.pack_sequence_as(graph.structure, outputs)
-
-    def _graph(self, arguments: Any, leaves: list[Any]) -> _Graph:
-        import keras
-        import tensorflow as tf
-
-        def on_flat(*flat: Any) -> Any:
-            return self._function(*keras.tree.pack_sequence_as(arguments, list(flat)))
-
-        traced = tf.function(on_flat, autograph=False, jit_compile=False)
-        concrete = traced.get_concrete_function(*map(tf.convert_to_tensor, leaves))
-        return _Graph(
-            concrete,
-            concrete.name,
-            tuple(concrete.captured_inputs),
-            tuple(out.dtype for out in concrete.outputs),
-            concrete.structured_outputs,
-        )
-
-
-@contextmanager
-def memory_errors_named(where: str) -> Iterator[None]:
-    """Raise `DeviceMemoryError` where the backend, NumPy or Python says that memory is exhausted.
-
-    Args:
-        where: what is being computed.
-    """
-    try:
-        yield
-    except Exception as error:
-        kinds = {kind.__name__ for kind in type(error).__mro__}
-        if not kinds & OUT_OF_MEMORY and "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise DeviceMemoryError(
-            "There is not enough memory.",
-            where=where,
-            got=str(error).partition("\n")[0],
-            fix="lower importance.memory_budget_gib and importance.batch_size, or free memory",
-        ) from error
+        gpus = [str(one.device_kind) for one in jax.devices() if one.platform != "cpu"]
+    else:
+        torch = import_module("torch")
+        gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    return f"GPU {', '.join(gpus)}" if gpus else processor()
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,32 @@
+"""The one place that knows which backend Keras runs on; nothing else imports TensorFlow or JAX."""
+
+from kvasir_prune.backend.failures import errors_named
+from kvasir_prune.backend.process import (
+    available_threads,
+    compiles_training,
+    compute_in_full,
+    configure,
+    device,
+    has_float64,
+    keep_freed_memory,
+    load,
+    name,
+    versions,
+)
+from kvasir_prune.backend.tracing import compiled, take
+
+__all__ = [
+    "available_threads",
+    "compiled",
+    "compiles_training",
+    "compute_in_full",
+    "configure",
+    "device",
+    "errors_named",
+    "has_float64",
+    "keep_freed_memory",
+    "load",
+    "name",
+    "take",
+    "versions",
+]

@@ -1,0 +1,59 @@
+"""The backend's exceptions, told as our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kvasir_prune.errors import DeviceError, DeviceMemoryError, KvasirPruneError
+
+OUT_OF_MEMORY = {"MemoryError", "ResourceExhaustedError", "OutOfMemoryError"}
+"""Names of exceptions: of Python and NumPy, of TensorFlow, of torch. JAX has none of its own."""
+DEVICE_FAILED = {
+    "InternalError",
+    "UnknownError",
+    "AbortedError",
+    "DataLossError",
+    "UnavailableError",
+    "AcceleratorError",
+}
+"""Likewise, of TensorFlow, and of torch the last."""
+OF_JAX = {"JaxRuntimeError", "XlaRuntimeError"}
+JAX_FAILED = ("INTERNAL", "UNKNOWN", "ABORTED", "DATA_LOSS", "UNAVAILABLE")
+"""How the text of such an exception begins."""
+
+
+@contextmanager
+def errors_named(where: str) -> Iterator[None]:
+    """Raise our own errors where the backend fails, and where NumPy or Python has no memory.
+
+    Args:
+        where: what is being computed.
+
+    Raises:
+        DeviceMemoryError: the memory is exhausted.
+        DeviceError: the device or its driver failed.
+    """
+    try:
+        yield
+    except KvasirPruneError:
+        raise
+    except Exception as error:
+        kinds, text = {kind.__name__ for kind in type(error).__mro__}, str(error)
+        first = text.partition("\n")[0]
+        if kinds & OUT_OF_MEMORY or "RESOURCE_EXHAUSTED" in text:
+            raise DeviceMemoryError(
+                "There is not enough memory.",
+                where=where,
+                got=first,
+                fix="lower importance.memory_budget_gib and importance.batch_size, or free memory",
+            ) from error
+        if kinds & DEVICE_FAILED or (kinds & OF_JAX and text.startswith(JAX_FAILED)):
+            raise DeviceError(
+                "The device or its driver failed.",
+                where=where,
+                got=first,
+                fix="give the same command again: it goes on from the last commit; "
+                "`kvasir-prune run --retries N` does so by itself",
+            ) from error
+        raise

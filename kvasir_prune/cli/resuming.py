@@ -1,0 +1,29 @@
+"""What a user who is left with an unfinished run is told."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+from rich.console import Console
+
+from kvasir_prune.errors import Interrupted
+
+console = Console(stderr=True)
+"""Where everything is said that is not a result."""
+
+
+def own_command() -> str:
+    """Return the command line of this process, to be given again."""
+    return shlex.join(["kvasir-prune", *sys.argv[1:]])
+
+
+def say_how_to_go_on() -> None:
+    """Print the command that goes on with the run."""
+    console.print(f"To go on: {own_command()}", markup=False, soft_wrap=True)
+
+
+def farewell(interrupted: Interrupted) -> None:
+    """Say what would have been said at the end, which the main thread does not reach."""
+    say_how_to_go_on()
+    console.print(f"kvasir-prune: {interrupted}", markup=False, soft_wrap=True)

@@ -1,0 +1,93 @@
+"""Settings of a process that can change the last bits of a loss, and the device it computes on.
+
+They are recorded when a run starts. When it goes on, the settings are set again, whatever they are
+by then, and another device is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+VARIABLES = (
+    "TF_ENABLE_ONEDNN_OPTS",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "TF_SET_ONEDNN_FPMATH_MODE",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "OMP_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "TF_CUDNN_USE_AUTOTUNE",
+    "TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT",
+    "JAX_DEFAULT_MATMUL_PRECISION",
+    "JAX_ENABLE_X64",
+    "JAX_DEFAULT_DTYPE_BITS",
+)
+INSTRUCTION_SETS = (
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx_vnni",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_bf16",
+    "amx_fp16",
+    "asimd",
+    "sve",
+    "bf16",
+)
+"""By which numerical libraries choose their kernels."""
+
+
+def found() -> dict[str, str]:
+    """Return the variables of `VARIABLES` that are set."""
+    return {name: os.environ[name] for name in VARIABLES if name in os.environ}
+
+
+def restore(recorded: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
+    """Set the variables to what was recorded; before the backend is loaded.
+
+    Returns:
+        Variable -> its value as found and as recorded, for those that had to be changed.
+    """
+    changed = {
+        name: (os.environ.get(name), recorded.get(name))
+        for name in VARIABLES
+        if os.environ.get(name) != recorded.get(name)
+    }
+    for name, (_, value) in changed.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+    return changed
+
+
+def processor(facts: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the model of the processor, with those of `INSTRUCTION_SETS` that it has.
+
+    Args:
+        facts: what Linux says of it; without it there is only the platform's word.
+    """
+    try:
+        lines = facts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return f"CPU {platform.processor() or platform.machine()}"
+    known: dict[str, str] = {}
+    for key, _, value in (line.partition(":") for line in lines):
+        known.setdefault(key.strip(), value.strip())
+    model = known.get("model name") or " ".join(
+        known[key] for key in ("CPU implementer", "CPU part") if key in known
+    )
+    flags = (known.get("flags") or known.get("Features") or "").split()
+    sets = " ".join(name for name in INSTRUCTION_SETS if name in flags)
+    return f"CPU {model or platform.machine()} ({sets})"

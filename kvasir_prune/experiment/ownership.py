@@ -1,0 +1,126 @@
+"""One owner for a run folder: a lock of the operating system, and a heartbeat beside it.
+
+The system drops the lock of a process that dies. But on some network file systems a lock holds on
+one host only; there the heartbeat of an owner elsewhere tells that it lives, and its silence that
+it does not. No two clocks are compared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kvasir_prune.errors import RunFolderError, StorageError
+from kvasir_prune.publish import publish_text
+
+LOCK, OWNER = ".lock", ".owner.json"
+BEAT_S = 3.0
+SILENT_S = 4 * BEAT_S
+"""How long the owner on another host must be silent until its place is taken."""
+
+
+@contextmanager
+def owning(folder: Path) -> Iterator[None]:
+    """Own a folder for the time of a `with` block.
+
+    Raises:
+        RunFolderError: another process owns it; the error says which.
+    """
+    path, own = folder / OWNER, str(uuid.uuid4())
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(folder / LOCK, timeout=0))
+        except Timeout:
+            raise _owned_by(_read(path), folder) from None
+        except NotImplementedError:
+            # No locks on this file system: the heartbeat has to do.
+            _refuse_living(_read(path), folder)
+        _wait_for_silence(path, folder)
+        over = threading.Event()
+        _beat(path, own, 0)
+        heart = threading.Thread(target=_keep_beating, args=(path, own, over), daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            over.set()
+            heart.join()
+            if _read(path).get("owner") == own:
+                path.unlink(missing_ok=True)
+
+
+def _refuse_living(facts: dict[str, Any], folder: Path) -> None:
+    if facts.get("host") == socket.gethostname() and _is_alive(int(facts["process"])):
+        raise _owned_by(facts, folder)
+
+
+def _wait_for_silence(path: Path, folder: Path) -> None:
+    """Take over from an owner on another host only if its heart has stopped."""
+    first = _read(path)
+    if first.get("host") in {None, socket.gethostname()}:
+        return
+    until = time.monotonic() + SILENT_S
+    while time.monotonic() < until:
+        time.sleep(BEAT_S / 4)
+        now = _read(path)
+        if not now:
+            return
+        if now != first:
+            raise _owned_by(now, folder)
+
+
+def _keep_beating(path: Path, own: str, over: threading.Event) -> None:
+    number = 0
+    while not over.wait(BEAT_S):
+        number += 1
+        found = _read(path).get("owner", own)
+        if found != own:
+            # It was taken for dead, after a long sleep of this machine; two owners ruin the run.
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        _beat(path, own, number)
+
+
+def _beat(path: Path, own: str, number: int) -> None:
+    facts = {"process": os.getpid(), "host": socket.gethostname(), "owner": own, "beat": number}
+    with suppress(StorageError):
+        publish_text(path, json.dumps(facts))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return {"process": int(facts["process"]), "host": str(facts["host"]), **facts}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _owned_by(facts: dict[str, Any], folder: Path) -> RunFolderError:
+    return RunFolderError(
+        "Another process is working in this run folder.",
+        where=folder,
+        got=f"process {facts['process']} on {facts['host']}" if facts else "a process just started",
+        fix="wait for it (`kvasir-prune status` shows how far it is), or give another "
+        "folder with --run-dir",
+    )

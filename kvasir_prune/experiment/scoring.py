@@ -1,0 +1,173 @@
+"""The stages that score nodes: measuring their importance, and pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kvasir_prune.experiment.context import Run, publish_model
+from kvasir_prune.experiment.forecast import fates, of_importance, of_pruning
+from kvasir_prune.experiment.pace import IMPORTANCE, PRUNING, PaceKeeper
+from kvasir_prune.experiment.run_log import RunLog
+from kvasir_prune.experiment.strategies import strategy_of
+from kvasir_prune.experiment.tensorboard import EventLog
+from kvasir_prune.importance.cost_model import work_of
+from kvasir_prune.importance.measure import measure
+from kvasir_prune.importance.store import ImportanceStore
+from kvasir_prune.ledger import HDF5Ledger, State
+from kvasir_prune.ledger.identity import check
+from kvasir_prune.models import Hidden, cut, weights_of
+from kvasir_prune.pruning import prune
+from kvasir_prune.pruning.verification import check_baseline, check_ledger
+from kvasir_prune.types import Entry, LayerSize, LossAccuracy, Removed
+
+
+def measure_importance(run: Run) -> None:
+    """Measure every node's importance into `importance.h5`."""
+    settings, folder = run.config.importance, run.folder
+    if folder.importance.exists():
+        store = ImportanceStore(folder.importance)
+        _check_origin(run, store.identity, folder.importance)
+        if store.complete:
+            return
+        check_baseline(run.scorer, store.baseline, tolerance=run.tolerance)
+    else:
+        store = ImportanceStore(
+            folder.importance,
+            layers=sizes_of(run.chain.named(settings.layers)),
+            baseline=run.scorer.evaluate({}),
+            low=settings.low,
+            high=settings.high,
+            identity=run.origin,
+        )
+        store.commit()
+    run.renew_scorer()
+    log = RunLog(folder.log, IMPORTANCE)
+    with run.progress.task("Node importance", None) as task, _keeper(run, IMPORTANCE) as keeper:
+        steps = measure(
+            run.scorer,
+            store,
+            commit_every_s=run.config.pruning.commit_every_s,
+            committed=lambda took_s: log.committed(took_s, nodes=len(store.measured)),
+        )
+        halved = dict(store.halvings)
+        for fresh in steps:
+            layer = store.layers[fresh[-1].layer].name
+            if store.halvings != halved:
+                run.progress.note(_smaller_steps(layer))
+                halved = dict(store.halvings)
+            keeper.took(layer, len(fresh))
+            if forecast := of_importance(keeper.pace, store):
+                task.foresee(
+                    forecast.done_s, forecast.left_s, layer=layer, nodes=len(store.measured)
+                )
+
+
+def _keeper(run: Run, stage: str) -> PaceKeeper:
+    """Return what times the scoring of every layer that has nodes to score."""
+    weights, scorer = weights_of(run.chain), run.config.importance.scorer
+    images = len(run.dataset.rows[run.config.importance.split])
+    known = {
+        hidden.name: (images * work.evaluation(scorer), images * work.prefix_pass)
+        for hidden in run.chain.hidden
+        for work in [work_of(run.chain, weights, hidden)]
+    }
+    return PaceKeeper(run.folder.pace, known, stage)
+
+
+def prune_network(run: Run) -> None:
+    """Remove nodes, remember them in `pruning.h5`, and publish `pruned.keras`."""
+    ledger = _open_ledger(run)
+    if not ledger.state.finished:
+        _drive(run, ledger)
+    if not run.has(run.folder.pruned):
+        publish_model(cut(run.chain, ledger.state.removed_by_name()), run.folder.pruned)
+        run.seal(run.folder.pruned)
+
+
+def _open_ledger(run: Run) -> HDF5Ledger:
+    path = run.folder.ledger
+    if path.exists():
+        ledger = HDF5Ledger(path)
+        _check_origin(run, ledger.identity, path)
+        if not ledger.state.finished:
+            check_ledger(run.scorer, ledger, tolerance=run.tolerance)
+        return ledger
+    layers = sizes_of(run.chain.named(run.config.pruning.layers)[::-1])
+    baseline = run.scorer.evaluate({})
+    ledger = HDF5Ledger(path, layers=layers, baseline=baseline, identity=run.origin)
+    ledger.commit()
+    return ledger
+
+
+def _check_origin(run: Run, identity: Mapping[str, str], path: Path) -> None:
+    """Refuse a file that another run wrote, copied here by mistake."""
+    check(identity, run.origin, where=path, kind="run", holder="file")
+
+
+def _drive(run: Run, ledger: HDF5Ledger) -> None:
+    store = ImportanceStore(run.folder.importance)
+    expected = fates(run.config, ledger.layers, store)
+    strategy = strategy_of(run.config, ledger.layers, store)
+    run.renew_scorer()
+    log = RunLog(run.folder.log, PRUNING)
+    with (
+        run.progress.task("Pruning", None) as task,
+        _keeper(run, PRUNING) as keeper,
+        EventLog(run.folder.events) as events,
+    ):
+        before = ledger.state
+        for removed, value in enumerate([ledger.baseline, *_losses(ledger.entries)]):
+            events.removal(removed, value)
+        steps = prune(
+            strategy,
+            run.scorer,
+            ledger,
+            commit_every_s=run.config.pruning.commit_every_s,
+            verify_every=run.config.pruning.verify_every,
+            committed=lambda took_s: log.committed(took_s, **_logged(ledger.state)),
+        )
+        for state in steps:
+            if state.removals > before.removals:
+                events.removal(state.removals, state.current)
+            if state.halvings > before.halvings:
+                run.progress.note(_smaller_steps(state.layers[state.layer].name))
+            scored = state.evaluations - before.evaluations
+            keeper.took(state.layers[before.layer].name, scored)
+            if forecast := of_pruning(keeper.pace, run.config, expected, state):
+                task.foresee(forecast.done_s, forecast.left_s, **_facts(state))
+            before = state
+
+
+def _losses(entries: Sequence[Entry]) -> list[LossAccuracy]:
+    """Return loss and accuracy behind every removal."""
+    return [LossAccuracy(e.loss, e.accuracy) for e in entries if isinstance(e, Removed)]
+
+
+def _logged(state: State) -> dict[str, object]:
+    """Return what a line of the log holds."""
+    layer = "-" if state.finished else state.layers[state.layer].name
+    loss, accuracy = state.current.loss, state.current.accuracy
+    return {
+        "layer": layer,
+        "evaluations": state.evaluations,
+        "removed": state.removals,
+        "loss": f"{loss:.6f}",
+        "accuracy": f"{accuracy:.4f}",
+    }
+
+
+def _smaller_steps(layer: str) -> str:
+    return f"Memory does not suffice: layer {layer} goes on in smaller steps, more slowly"
+
+
+def _facts(state: State) -> dict[str, object]:
+    """Return what is shown beside the bar."""
+    layer = "" if state.finished else state.layers[state.layer].name
+    node, loss = max(state.looked_at, default=0), f"{state.current.loss:.5f}"
+    return {"layer": layer, "node": node, "removed": state.removals, "loss": loss}
+
+
+def sizes_of(layers: Sequence[Hidden]) -> tuple[LayerSize, ...]:
+    """Return names and nodes of layers."""
+    return tuple(layer.size for layer in layers)

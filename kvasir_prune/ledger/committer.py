@@ -1,0 +1,98 @@
+"""Making records durable while the process is busy with something else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol
+
+
+class Durable(Protocol):
+    """What can be committed."""
+
+    def commit(self) -> None:
+        """Make everything recorded so far durable; called from a thread of its own."""
+
+
+class Committer:
+    """Commits inside a `with` block: at the latest some seconds after a record, and at its end.
+
+    A compiled call may take minutes, and a process can be killed in it: what was recorded before
+    it must not wait for its end.
+
+    Args:
+        records: what is committed.
+        every_s: seconds; 0 commits every record at once.
+        committed: told after every commit how many seconds it took, from the committing thread.
+
+    Raises:
+        StorageError: a commit failed; raised at the next record, or at the end.
+    """
+
+    def __init__(
+        self,
+        records: Durable,
+        every_s: float,
+        committed: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        self._records, self._every_s, self._committed = records, every_s, committed
+        self._changed = threading.Condition()
+        self._is_dirty = self._is_over = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
+
+    def __enter__(self) -> Committer:
+        if self._every_s > 0:
+            self._thread.start()
+        return self
+
+    def recorded(self) -> None:
+        """Tell that there is something to commit."""
+        if self._error is not None:
+            raise self._error
+        if self._every_s == 0:
+            self._commit()
+            return
+        with self._changed:
+            self._is_dirty = True
+            self._changed.notify()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._changed:
+            self._is_over = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+        self._commit()
+
+    def _work(self) -> None:
+        due = time.monotonic() + self._every_s
+        while self._wait_until(due):
+            try:
+                self._commit()
+            except BaseException as error:
+                self._error = error
+                return
+            due = time.monotonic() + self._every_s
+
+    def _wait_until(self, due: float) -> bool:
+        """Wait for a record, and until it is due; return False at the end of the block."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_dirty or self._is_over)
+            self._changed.wait_for(lambda: self._is_over, timeout=max(0.0, due - time.monotonic()))
+            self._is_dirty = False
+            return not self._is_over
+
+    def _commit(self) -> None:
+        began = time.monotonic()
+        self._records.commit()
+        self._committed(time.monotonic() - began)

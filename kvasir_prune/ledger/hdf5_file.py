@@ -1,0 +1,156 @@
+"""HDF5 files that are published whole and know whether they still are.
+
+The first 512 bytes of such a file are its user block, which HDF5 leaves to the writer: one line
+with the SHA-256 of everything behind it. Any HDF5 reader opens the file; ours first compares the
+digest, so that not one damaged byte is interpreted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from kvasir_prune.errors import LedgerError
+from kvasir_prune.publish import previous, publishing, sha256_file, storage_errors_named
+
+USER_BLOCK = 512
+SEAL = "kvasir_prune sha256 "
+HDF5_SIGNATURE = b"\x89HDF"
+GO_BACK = "give the command of the run again: it goes on from the commit before, if that is whole"
+START_AGAIN = "restore the file from a copy, or start again in a new run folder"
+
+
+@contextmanager
+def publishing_hdf5(
+    path: Path, schema_version: int, *, keep_previous: bool = False
+) -> Iterator[h5py.File]:
+    """Give an empty HDF5 file to fill; seal and publish it when the block ends well.
+
+    Args:
+        path: final path.
+        schema_version: becomes an attribute of the file.
+        keep_previous: as in `publishing`.
+
+    Raises:
+        StorageError: as `publishing`.
+    """
+    with publishing(path, keep_previous=keep_previous) as temporary:
+        with _errors_of_hdf5(), h5py.File(temporary, "w", userblock_size=USER_BLOCK) as file:
+            file.attrs["schema_version"] = schema_version
+            yield file
+        seal(temporary)
+
+
+def seal(path: Path) -> None:
+    """Write the digest of what lies behind the user block into it."""
+    content = _seal_of(path)
+    with path.open("r+b") as stream:
+        stream.write(content)
+
+
+@contextmanager
+def reading_hdf5(path: Path, schema_version: int) -> Iterator[h5py.File]:
+    """Open a file written by `publishing_hdf5`.
+
+    Raises:
+        LedgerError: it is damaged, or another version of this package wrote it.
+    """
+    check_seal(path)
+    with h5py.File(path, "r") as file:
+        found = file.attrs["schema_version"]
+        if found != schema_version:
+            raise _of_another_version(path, f"schema version {found}", schema_version)
+        yield file
+
+
+def check_seal(path: Path) -> None:
+    """Raise `LedgerError` unless the file is, byte for byte, what was published."""
+    try:
+        with path.open("rb") as stream:
+            block = stream.read(USER_BLOCK)
+        whole = block == _seal_of(path)
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from None
+    if block.startswith(HDF5_SIGNATURE):
+        raise _of_another_version(path, "an HDF5 file without a digest", None)
+    if not whole:
+        raise _damaged(path, "other bytes than were written: they do not match their digest")
+
+
+def go_back(path: Path) -> Path | None:
+    """Put the commit before the last in the place of a damaged file; the evidence is kept.
+
+    Returns:
+        Where the damaged file is kept now; None if there is no file, or a whole one.
+
+    Raises:
+        LedgerError: it is damaged, and so is the commit before it, or there is none.
+        StorageError: the files cannot be renamed.
+    """
+    if not path.exists():
+        return None
+    try:
+        check_seal(path)
+    except LedgerError as error:
+        if not previous(path).exists():
+            raise
+        try:
+            check_seal(previous(path))
+        except LedgerError:
+            raise error from None
+    else:
+        return None
+    with storage_errors_named(path):
+        kept = _unused_name(path)
+        os.link(path, kept)
+    with publishing(path) as temporary:
+        temporary.write_bytes(previous(path).read_bytes())
+    return kept
+
+
+@contextmanager
+def _errors_of_hdf5() -> Iterator[None]:
+    """HDF5 tells some errors of the file system in the text of a RuntimeError only."""
+    try:
+        yield
+    except RuntimeError as error:
+        number = re.search(r"errno = (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+
+
+def _unused_name(path: Path) -> Path:
+    number = 1
+    while (kept := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
+        number += 1
+    return kept
+
+
+def _seal_of(path: Path) -> bytes:
+    line = f"{SEAL}{sha256_file(path, start=USER_BLOCK)}\n"
+    return line.encode().ljust(USER_BLOCK, b"\0")
+
+
+def _damaged(path: Path, reason: str) -> LedgerError:
+    return LedgerError(
+        "A file of the run is damaged.",
+        where=path,
+        got=reason,
+        fix=GO_BACK if previous(path).exists() else START_AGAIN,
+    )
+
+
+def _of_another_version(path: Path, got: str, expected: int | None) -> LedgerError:
+    return LedgerError(
+        "A file of the run was written by another version of this package.",
+        where=path,
+        got=got,
+        expected=None if expected is None else f"schema version {expected}",
+        fix="use the version that wrote it, or start again in a new run folder",
+    )

@@ -1,0 +1,107 @@
+"""`run.json`: what a run is a function of, and the digests of its finished files.
+
+The file carries a digest of itself, so that a flipped bit in it is not taken for a setting.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kvasir_prune.errors import LedgerError, RunFolderError
+from kvasir_prune.ledger.hdf5_file import START_AGAIN
+from kvasir_prune.publish import publish_text, sha256_file
+
+SCHEMA_VERSION = 2
+CONTENT = {
+    "command": str,
+    "created": str,
+    "threads": int,
+    "identity": dict,
+    "versions": dict,
+    "digests": dict,
+    "files": dict,
+    "environment": dict,
+    "devices": list,
+}
+"""What it holds beside its schema version and its own digest."""
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Return the content of a `run.json`; None where there is none.
+
+    Raises:
+        RunFolderError: it is damaged or unreadable, or of another schema version.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = content.pop("schema_version")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from None
+    if version != SCHEMA_VERSION:
+        raise RunFolderError(
+            "The run folder was written by another version of this package.",
+            where=path,
+            got=f"schema version {version}",
+            expected=f"schema version {SCHEMA_VERSION}",
+            fix="use the version that wrote it, or give a new folder with --run-dir",
+        )
+    seal = content.pop("sha256", None)
+    for key, kind in CONTENT.items():
+        if not isinstance(content.get(key), kind):
+            raise _damaged(path, f"{key}: {content.get(key)!r}")
+    if seal != _digest(content):
+        raise _damaged(path, "other content than was written: it does not match its digest")
+    return content
+
+
+def write(path: Path, record: Mapping[str, Any]) -> None:
+    """Publish a `run.json`."""
+    content = {"schema_version": SCHEMA_VERSION, **record, "sha256": _digest(record)}
+    publish_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def sealed(record: Mapping[str, Any], *paths: Path) -> dict[str, Any]:
+    """Return the record with the digests of files that are finished."""
+    return {**record, "files": {**record["files"], **{p.name: sha256_file(p) for p in paths}}}
+
+
+def is_finished(record: Mapping[str, Any], path: Path) -> bool:
+    """Return whether a file is there and its digest recorded; it is not read."""
+    return path.name in record["files"] and path.exists()
+
+
+def check_file(record: Mapping[str, Any], path: Path) -> None:
+    """Refuse a finished file that is no longer what was recorded.
+
+    Raises:
+        LedgerError: its digest is another.
+    """
+    digest = sha256_file(path)
+    if record["files"].get(path.name) != digest:
+        raise LedgerError(
+            "A file of the run is damaged, or was changed.",
+            where=path,
+            got=f"SHA-256 {digest}",
+            expected=record["files"].get(path.name, "a file that the run has finished"),
+            fix=START_AGAIN,
+        )
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(path: Path, reason: object) -> RunFolderError:
+    return RunFolderError(
+        "The record of the run is damaged.",
+        where=path,
+        got=reason,
+        expected="JSON as this package writes it",
+        fix="restore the file from a copy, or give a new folder with --run-dir",
+    )
