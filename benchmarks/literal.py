@@ -68,7 +68,7 @@ class Literal(Scorer):
     def evaluate(self, removed: Nodes, *, layer: str | None = None) -> LossAccuracy:
         """Return loss and accuracy of the network without the removed nodes."""
         self.remove(removed)
-        return finite(self._measure(), where="the whole network")
+        return finite(self._measure(), None, where="the whole network")
 
     def score(
         self,
@@ -84,7 +84,7 @@ class Literal(Scorer):
         for node in nodes:
             kept = self._model.get_layer(layer).get_weights()
             self._model.get_layer(layer).set_weights(_zeroed(kept, [node]))
-            value = finite(self._measure(), where=f"node {node} of layer {layer}")
+            value = finite(self._measure(), None, where=f"node {node} of layer {layer}")
             self._model.get_layer(layer).set_weights(kept)
             scores.append(Scored(node, value.loss, value.accuracy))
         return tuple(scores)

@@ -73,13 +73,23 @@ def storage_errors_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            "The file cannot be written.",
-            where=path,
-            got=error.strerror or error,
-            fix=MENDED_BY.get(error.errno or 0, "mend what is found, then give the same command")
-            + "; what was committed is safe",
-        ) from error
+        raise storage_error(error, path) from error
+
+
+def storage_error(error: OSError, path: object) -> StorageError:
+    """Return an error of the file system as a sentence that says what helps.
+
+    Args:
+        error: of the system.
+        path: what was being written or read.
+    """
+    helps = MENDED_BY.get(error.errno or 0, "mend that, then give the same command again")
+    return StorageError(
+        "The file system refused to write or read a file.",
+        where=path,
+        got=error.strerror or error,
+        fix=f"{helps}; what was committed is safe",
+    )
 
 
 def sweep_partials(folder: Path) -> None:

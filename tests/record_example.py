@@ -224,6 +224,7 @@ def provenance() -> Provenance:
         command="kvasir-prune run configs/vgg16_kvasir.yaml --device gpu",
         seed=2020,
         versions={"kvasir-prune": "0.1.0", "keras": "3.12.0", "python": "3.12.4"},
+        devices=["CPU Example (avx2)"],
         digests={
             "dataset": "sha256:" + "5f2c9f0e" * 8,
             "base weights": "sha256:" + "a1b2c3d4" * 8,

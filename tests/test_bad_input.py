@@ -236,10 +236,11 @@ def test_a_network_of_nan_is_refused_by_importance_and_by_pruning(
     record = run_record.read(run / "run.json")
     assert record is not None
     del record["digests"]["weights"]
-    run_record.write(run / "run.json", record)
+    run_record.write(run / "run.json", run_record.sealed(record, run / "model.keras"))
     words = (
         "A loss is not a finite number",
         "where: the whole network",
+        "image 0 of the scoring set first",
         "found: nan",
         "to mend it",
     )
@@ -252,6 +253,18 @@ def test_a_network_of_nan_is_refused_by_importance_and_by_pruning(
     seal(run / "importance.h5")
     server.call(*RUN, cwd=tmp_path).refused(*words)
     assert not (run / "pruning.h5").exists()
+
+
+def test_images_that_vanished_after_they_were_read_are_not_missed(
+    images: Path, tmp_path: Path, server: Server
+) -> None:
+    server.call("train", *RUN[1:], cwd=tmp_path).succeeded()
+    shutil.rmtree(images)
+    server.call(*RUN, cwd=tmp_path).succeeded()
+    shutil.rmtree(tmp_path / "run" / "cache")
+    shutil.rmtree(tmp_path / "run" / "report")
+    (tmp_path / "run" / "evaluation.h5").unlink()
+    server.call(*RUN, cwd=tmp_path).refused("no such file or folder of images", "data.root")
 
 
 def test_a_key_corrected_after_the_images_were_refused_is_welcome(
@@ -281,7 +294,10 @@ def test_a_changed_size_after_a_refused_split_is_not_served_from_the_cache(
 def test_a_path_that_cannot_be_is_a_sentence(images: Path, tmp_path: Path, server: Server) -> None:
     (tmp_path / "file").write_text("")
     data = ("data", *RUN[1:], "--set", f"data.cache_dir={tmp_path / 'file' / 'below'}")
-    server.call(*data, cwd=tmp_path).refused("The machine refused", "file", "to mend it")
+    done = server.call(*data, cwd=tmp_path)
+    assert done.code == 74
+    for words in ("The file system refused", "Not a directory", "file", "to mend it"):
+        assert words in done.err
 
 
 def test_rendering_again_after_too_few_images_were_asked_for(

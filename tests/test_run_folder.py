@@ -128,7 +128,7 @@ def test_another_split_is_refused(finished: Path, tmp_path: Path, server: Server
     (run / "split.csv").write_text("".join(lines))
     before = contents(run)
     digest = json.loads((run / "run.json").read_text())["digests"]["split"]
-    server.call(*RUN, cwd=tmp_path).refused("another split", digest)
+    server.call(*RUN, cwd=tmp_path).refused("split.csv", "damaged, or was changed", digest)
     _assert_untouched(run, before)
 
 
@@ -140,7 +140,7 @@ def test_a_split_of_other_images_is_refused(finished: Path, tmp_path: Path, serv
     lines = (run / "split.csv").read_text().splitlines(keepends=True)
     (run / "split.csv").write_text("".join(lines[:-1]))
     before = contents(run)
-    server.call(*RUN, cwd=tmp_path).refused("split.csv", "399 images", "400 images")
+    server.call(*RUN, cwd=tmp_path).refused("split.csv", "damaged, or was changed")
     _assert_untouched(run, before)
 
 
@@ -148,9 +148,12 @@ def test_another_network_is_refused(finished: Path, tmp_path: Path, server: Serv
     run = copy_of(finished, tmp_path, *AFTER_LEDGER)
     change_weights(run / "model.keras", lambda values: values * np.float32(1.01))
     before = contents(run)
-    digest = json.loads((run / "run.json").read_text())["digests"]["weights"]
-    server.call(*RUN, cwd=tmp_path).refused("another trained network", digest)
+    server.call(*RUN, cwd=tmp_path).refused("model.keras", "damaged, or was changed")
     _assert_untouched(run, before)
+    record = run_record.read(run / "run.json")
+    assert record is not None
+    run_record.write(run / "run.json", run_record.sealed(record, run / "model.keras"))
+    server.call(*RUN, cwd=tmp_path).refused("another trained network", record["digests"]["weights"])
 
 
 @pytest.mark.parametrize("name", ["pruning.h5", "importance.h5"])
@@ -423,7 +426,7 @@ def test_a_damaged_network_is_told_and_kept(
     run = copy_of(finished, tmp_path, *AFTER_TRAINING)
     _spoil(run / "model.keras", damage)
     before = contents(run)
-    server.call(*RUN, cwd=tmp_path).refused("The model file cannot be read", "model.keras")
+    server.call(*RUN, cwd=tmp_path).refused("damaged, or was changed", "model.keras")
     _assert_untouched(run, before)
 
 

@@ -6,6 +6,7 @@ import signal
 import sys
 
 from kvasir_prune.errors import KvasirPruneError
+from kvasir_prune.publish import storage_error
 
 
 def main() -> None:
@@ -20,20 +21,11 @@ def main() -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        print(f"kvasir-prune: {_refused_by_the_machine(error)}", file=sys.stderr)
-        sys.exit(KvasirPruneError.exit_code)
+        refused = storage_error(error, error.filename)
+        print(f"kvasir-prune: {refused}", file=sys.stderr)
+        sys.exit(refused.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-
-
-def _refused_by_the_machine(error: OSError) -> KvasirPruneError:
-    """A full disk, a read-only file system, a path that cannot be: no bug, so no traceback."""
-    return KvasirPruneError(
-        f"The machine refused to read or write: {error.strerror}.",
-        where=error.filename,
-        fix="make room or mend the path and its permissions, then start the same command again; "
-        "what was committed is safe",
-    )
 
 
 __all__ = ["main"]

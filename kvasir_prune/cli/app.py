@@ -280,6 +280,7 @@ def _reached(config: RunConfig, folder: RunFolder, progress: RichProgress) -> st
     if record is None or not folder.has_begun(record):
         return None
     check(record["identity"], identity(config), where=folder.path, kind="configuration")
+    folder.check(record)
     for sentence in folder.mend():
         progress.note(sentence)
     return status_of(folder).stage

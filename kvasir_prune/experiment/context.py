@@ -156,15 +156,8 @@ class Run:
         self.folder.write_record(self.record)
 
     def has(self, path: Path) -> bool:
-        """Return whether a file is there and finished.
-
-        Raises:
-            LedgerError: it has been finished, and is damaged now.
-        """
-        if not run_record.is_finished(self.record, path):
-            return False
-        run_record.check_file(self.record, path)
-        return True
+        """Return whether a file is there and finished."""
+        return run_record.is_finished(self.record, path)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -177,8 +170,8 @@ class Run:
             progress=self.progress,
         )
         self.pin("split", dataset.digest)
-        if not self.has(self.folder.data):
-            self.seal(self.folder.data)
+        if not self.has(self.folder.split):
+            self.seal(self.folder.data, self.folder.split)
         return dataset
 
     def new_model(self) -> Any:

@@ -169,6 +169,17 @@ class RunFolder:
                 )
         return tuple(sentences)
 
+    def check(self, record: Mapping[str, Any]) -> None:
+        """Refuse to go on where a finished file is no longer what it was.
+
+        Raises:
+            LedgerError: naming the file.
+        """
+        sealed = (self.data, self.split, self.history, self.model, self.pruned, self.cost)
+        for path in sealed:
+            if run_record.is_finished(record, path):
+                run_record.check_file(record, path)
+
     def has_begun(self, record: Mapping[str, Any]) -> bool:
         """Return whether anything was computed that depends on the recorded configuration."""
         return self.split.exists() or "split" in record["digests"]

@@ -57,7 +57,8 @@ def owning(folder: Path) -> Iterator[None]:
             over.set()
             heart.join()
             if _read(path).get("owner") == own:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
 
 
 def _refuse_living(facts: dict[str, Any], folder: Path) -> None:

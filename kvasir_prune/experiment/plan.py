@@ -50,7 +50,7 @@ def plan(run: Run) -> Plan:
         NumericalError: the network gives no finite loss.
     """
     run.start_backend()
-    trained = run.folder.model.exists()
+    trained = run.has(run.folder.model)
     chain = run.chain if trained else read_chain(run.new_model())
     store = ImportanceStore(run.folder.importance) if run.folder.importance.exists() else None
     scoring_set = run.scoring_set(run.config.importance.split)

@@ -38,7 +38,7 @@ def run_stages(run: Run, until: Stage) -> None:
 def train_network(run: Run) -> None:
     """Train the network and publish `model.keras`."""
     folder = run.folder
-    if not folder.model.exists():
+    if not run.has(folder.model):
         folder.training.mkdir(exist_ok=True)
         model = run.new_model()
         _check_layers(run, model)
@@ -56,8 +56,8 @@ def train_network(run: Run) -> None:
                 events.epochs(history)
                 if history:
                     run.progress.note(_epoch_line(history[-1]))
-        run.seal(folder.history)
         publish_model(model, folder.model)
+        run.seal(folder.history, folder.model)
     _ = run.chain
 
 

@@ -109,7 +109,7 @@ def _stage(folder: RunFolder, record: Mapping[str, Any]) -> str:
         "evaluate": folder.evaluation,
         "report": folder.report / "report.json",
     }
-    sealed = {"prune": folder.pruned, "evaluate": folder.cost}
+    sealed = {"train": folder.model, "prune": folder.pruned, "evaluate": folder.cost}
     for stage, file in ends.items():
         if not file.exists() or (stage in sealed and not is_finished(record, sealed[stage])):
             return stage

@@ -82,7 +82,7 @@ class ExactScorer(Scorer):
         They are those with which candidates of the layer (None: the last one) are compared.
         """
         losses, _ = self._run(layer or self._chain.hidden[-1].name, removed, (), NO_LIMITS)
-        return finite(losses.mean(), where="the whole network")
+        return finite(losses.mean(), losses.losses, where="the whole network")
 
     def score(
         self,
@@ -129,6 +129,7 @@ class ExactScorer(Scorer):
     def _answer(self, layer: str, candidate: Candidate) -> Scored:
         self.work.evaluations += 1
         value = candidate.mean or LossAccuracy(candidate.certain / len(self._set), math.nan)
-        finite(value, where=f"node {candidate.node} of layer {layer}")
+        losses = None if candidate.losses is None else candidate.losses.losses
+        finite(value, losses, where=f"node {candidate.node} of layer {layer}")
         self.work.abandoned += candidate.abandoned
         return Scored(candidate.node, value.loss, value.accuracy, candidate.abandoned)

@@ -96,8 +96,9 @@ class ReferenceScorer(Scorer):
         outputs = prepared.suffix.apply(
             prepared.suffix_weights, self._steps(prepared), np.tile(gate, hidden.positions)
         )
-        value = loss_accuracy(np.concatenate(list(outputs)), self._set.labels)
-        finite(value, where=f"node {node} of layer {hidden.name}")
+        logits = np.concatenate(list(outputs))
+        value = loss_accuracy(logits, self._set.labels)
+        finite(value, logits, where=f"node {node} of layer {hidden.name}")
         return Scored(node, value.loss, value.accuracy)
 
     def _prepare(self, layer: str, removed: Nodes) -> _Prepared:

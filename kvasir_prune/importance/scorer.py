@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kvasir_prune.errors import NumericalError
 from kvasir_prune.types import Limits, LossAccuracy, Scored
@@ -69,14 +72,30 @@ def check_candidates(removed: Collection[int], nodes: Sequence[int]) -> None:
         raise ValueError(f"candidates {list(nodes)}: twice, or among those removed: {removed}")
 
 
-def finite(value: LossAccuracy, *, where: str) -> LossAccuracy:
-    """Return the value if its loss is a number, else raise `NumericalError`."""
+def finite(value: LossAccuracy, of_images: NDArray[Any] | None, *, where: str) -> LossAccuracy:
+    """Return the value if its loss is a number.
+
+    Args:
+        value: of the scoring set.
+        of_images: (n,) losses or (n, classes) logits of its images, to name the first culprit.
+        where: network, layer or node.
+
+    Raises:
+        NumericalError: it is NaN or infinite.
+    """
     if math.isfinite(value.loss):
         return value
     raise NumericalError(
         "A loss is not a finite number.",
-        where=where,
+        where=where + ("" if of_images is None else _culprits(of_images)),
         got=value.loss,
         fix="the network is not usable as it is: check the training history (a lower "
         "training.optimizer.learning_rate usually helps) and the weights",
     )
+
+
+def _culprits(of_images: NDArray[Any]) -> str:
+    """Name the images whose values are NaN or infinite."""
+    bad = np.flatnonzero(~np.isfinite(of_images.reshape(len(of_images), -1)).all(axis=1))
+    first = f", image {bad[0]} of the scoring set first" if bad.size else ""
+    return f"; {bad.size} of {len(of_images)} images{first}"

@@ -175,8 +175,9 @@ def split_deviation(record: Record) -> Table:
 
 
 def provenance(record: Record) -> Iterator[Table]:
-    """Yield the versions and the digests."""
-    yield _pairs("versions", record.provenance.versions)
+    """Yield the versions, with the device or devices, and the digests."""
+    devices = {"device": ", then ".join(record.provenance.devices)}
+    yield _pairs("versions", {**record.provenance.versions, **devices})
     yield _pairs("digests", record.provenance.digests)
 
 

@@ -82,6 +82,7 @@ def build_record(sources: Sources) -> schema.Record:
             seed=config.seed,
             versions=run["versions"],
             digests=run["digests"],
+            devices=[entry["device"] for entry in run["devices"]],
             config_yaml=sources.config.read_text(encoding="utf-8"),
         ),
     )

@@ -144,6 +144,7 @@ class Provenance(Part):
     seed: int
     versions: dict[str, str]
     digests: dict[str, str]
+    devices: list[str]
     config_yaml: str
 
 

@@ -1,0 +1,214 @@
+"""What is recorded becomes durable in time, and what is computed wrong is not recorded."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvasir_prune import environment
+from kvasir_prune.errors import DeviceError, LedgerError, StorageError
+from kvasir_prune.ledger import HDF5Ledger, MemoryLedger
+from kvasir_prune.ledger.committer import Committer
+from kvasir_prune.pruning import Greedy, prune
+from kvasir_prune.pruning.verification import check_ledger
+from kvasir_prune.publish import publish_text
+from kvasir_prune.types import LayerSize, LossAccuracy, Removed, Scored
+from tests.cli_runs import PATIENCE_S
+from tests.toy import ToyScorer
+
+LAYERS = (LayerSize("a", 12), LayerSize("b", 7))
+BASELINE = LossAccuracy(1.0, 0.5)
+
+
+class Records:
+    """Counts commits; fails at one of them."""
+
+    def __init__(self, fails_at: int = 0) -> None:
+        self.commits, self._fails_at = 0, fails_at
+        self.committed = threading.Event()
+
+    def commit(self) -> None:
+        self.commits += 1
+        if self.commits == self._fails_at:
+            raise StorageError("full")
+        self.committed.set()
+
+
+def test_a_record_is_committed_while_its_maker_is_busy() -> None:
+    records = Records()
+    with Committer(records, 0.01) as committer:
+        committer.recorded()
+        assert records.committed.wait(PATIENCE_S)
+        seen = records.commits
+    assert records.commits == seen + 1
+
+
+def test_a_commit_that_fails_is_told_at_the_next_record_or_at_the_end() -> None:
+    records = Records(fails_at=1)
+    with pytest.raises(StorageError), Committer(records, 0.01) as committer:
+        committer.recorded()
+    records = Records(fails_at=1)
+    with pytest.raises(StorageError):
+        _record_for_ever(records)
+    assert records.commits == 1
+
+
+def _record_for_ever(records: Records) -> None:
+    with Committer(records, 0.01) as committer:
+        while True:
+            committer.recorded()
+
+
+def test_zero_seconds_commit_every_record_at_once() -> None:
+    records = Records()
+    with Committer(records, 0.0) as committer:
+        for count in (1, 2, 3):
+            committer.recorded()
+            assert records.commits == count
+
+
+BLOCKED = """
+import hashlib, os, sys
+from pathlib import Path
+from kvasir_prune.cli.signals import interruptible
+from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.ledger.committer import Committer
+from kvasir_prune.types import LayerSize, LossAccuracy, Scored
+ledger = HDF5Ledger(
+    Path(sys.argv[1]), layers=(LayerSize("a", 9),), baseline=LossAccuracy(1.0, 0.5)
+)
+committed = lambda seconds: print("committed", flush=True)
+with interruptible(lambda stopped: print(stopped, flush=True)):
+    with Committer(ledger, 0.05, committed) as committer:
+        ledger.record([Scored(3, 2.0, 0.5)])
+        committer.recorded()
+        hashlib.pbkdf2_hmac("sha256", b"a call of hours", b"", 2**31 - 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code", "words"),
+    [
+        ((signal.SIGTERM,), 143, "Stopped by signal 15"),
+        ((signal.SIGUSR1,), 138, "Stopped by signal 10"),
+        ((signal.SIGINT,), 130, "Stopped by signal 2"),
+        ((signal.SIGINT, signal.SIGINT), 130, "Stopped by signal 2"),
+    ],
+)
+def test_a_signal_ends_a_process_that_is_in_one_long_call(
+    tmp_path: Path, numbers: Sequence[int], code: int, words: str
+) -> None:
+    """The call would take hours; Python's own handler would wait for its end."""
+    path = tmp_path / "pruning.h5"
+    with subprocess.Popen(
+        [sys.executable, "-c", BLOCKED, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "committed\n"
+        for number in numbers:
+            process.send_signal(number)
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == code
+    assert words in out
+    assert HDF5Ledger(path).entries == (Scored(3, 2.0, 0.5),)
+
+
+def loss_of(removed: frozenset[tuple[str, int]]) -> float:
+    """Every third node is worth keeping."""
+    return 1.0 + sum(0.01 if node % 3 else -0.02 for _, node in removed)
+
+
+class Unsteady(ToyScorer):
+    """Gives another loss the second time that it is asked for a node it remembers."""
+
+    def __init__(self, wrong: int) -> None:
+        super().__init__(loss_of)
+        self._asked: list[tuple[Any, ...]] = []
+        self._wrong = wrong
+
+    def score(self, layer: str, removed: Any, nodes: Any, **settings: Any) -> tuple[Scored, ...]:
+        scores = super().score(layer, removed, nodes, **settings)
+        key = (layer, tuple(removed.get(layer, ())), *nodes)
+        if key in self._asked and len(nodes) == 1:
+            self._wrong -= 1
+            if self._wrong == 0:
+                return tuple(Scored(s.node, s.loss * (1 + 1e-15), s.accuracy) for s in scores)
+        self._asked += [(*key[:2], node) for node in nodes]
+        return scores
+
+
+def test_a_device_that_computes_wrong_does_not_get_into_the_ledger() -> None:
+    ledger = MemoryLedger(LAYERS, BASELINE)
+    steps = prune(Greedy(-1e-5, None), Unsteady(wrong=2), ledger, commit_every_s=0, verify_every=2)
+    with pytest.raises(DeviceError) as caught:
+        for _ in steps:
+            pass
+    assert caught.value.exit_code == 75
+    assert ledger.state.removals == 3
+    for _ in prune(Greedy(-1e-5, None), ToyScorer(loss_of), ledger, commit_every_s=0):
+        pass
+    untouched = MemoryLedger(LAYERS, BASELINE)
+    for _ in prune(Greedy(-1e-5, None), ToyScorer(loss_of), untouched, commit_every_s=0):
+        pass
+    assert ledger.entries == untouched.entries
+
+
+def test_a_ledger_whose_last_loss_comes_out_otherwise_is_refused_with_both() -> None:
+    scorer = ToyScorer(loss_of)
+    whole = MemoryLedger(LAYERS, scorer.evaluate({}))
+    for _ in prune(Greedy(-1e-5, None), scorer, whole, commit_every_s=0):
+        pass
+    check_ledger(scorer, whole)
+    check_ledger(scorer, MemoryLedger(LAYERS, whole.baseline))
+    *entries, last = [entry for entry in whole.entries if isinstance(entry, Removed)]
+    other = Removed(last.layer, last.node, last.importance, last.loss * (1 + 1e-7), 0.5, 9)
+    changed = MemoryLedger(LAYERS, whole.baseline, [*entries, other])
+    with pytest.raises(LedgerError) as caught:
+        check_ledger(scorer, changed)
+    assert repr(last.loss) in str(caught.value)
+    assert repr(other.loss) in str(caught.value)
+    check_ledger(scorer, changed, tolerance=1e-6)
+    with pytest.raises(LedgerError):
+        check_ledger(scorer, MemoryLedger(LAYERS, LossAccuracy(1.1, 0.5)), tolerance=1e-6)
+
+
+def test_variables_that_can_change_bits_are_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in environment.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XLA_FLAGS", "--one")
+    recorded = environment.found()
+    assert recorded == {"XLA_FLAGS": "--one"}
+    monkeypatch.setenv("XLA_FLAGS", "--another")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    changed = environment.restore(recorded)
+    assert changed == {
+        "TF_ENABLE_ONEDNN_OPTS": ("0", None),
+        "XLA_FLAGS": ("--another", "--one"),
+    }
+    assert environment.found() == recorded
+    assert environment.restore(recorded) == {}
+
+
+def test_the_processor_is_told_apart_by_what_chooses_kernels(tmp_path: Path) -> None:
+    facts = tmp_path / "cpuinfo"
+    facts.write_text("processor\t: 0\nmodel name\t: X 9000\nflags\t\t: fpu avx2 fma avx512f\n")
+    assert environment.processor(facts) == "CPU X 9000 (avx2 fma avx512f)"
+    facts.write_text("CPU implementer\t: 0x41\nCPU part\t: 0xd40\nFeatures\t: asimd sve\n")
+    assert environment.processor(facts) == "CPU 0x41 0xd40 (asimd sve)"
+    assert environment.processor(tmp_path / "missing").startswith("CPU ")
+
+
+def test_an_error_of_the_file_system_is_a_sentence_that_says_what_helps(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as caught:
+        publish_text(tmp_path / "missing" / "file", "text")
+    assert caught.value.exit_code == 74
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.errno == errno.ENOENT

@@ -1,0 +1,295 @@
+"""Faults of the machine in a whole run: what is told, and that nothing is lost or different."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+
+from kvasir_prune.experiment.ownership import OWNER
+from kvasir_prune.ledger import run_record
+from tests.cli_runs import (
+    AFTER_IMPORTANCE,
+    AFTER_LEDGER,
+    PATIENCE_S,
+    RUN,
+    Outcome,
+    Server,
+    arrays_of,
+    call,
+    command,
+    contents,
+    copy_of,
+    environment,
+    finished_run,
+    until,
+)
+
+RESULTS = ("pruning.h5", "importance.h5", "evaluation.h5", "pruned.keras")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as started:
+        yield started
+
+
+def assert_same_results(run: Path, other: Path) -> None:
+    for name in RESULTS:
+        found, expected = (arrays_of(folder / name) for folder in (run, other))
+        assert {k: v.tobytes() for k, v in found.items()} == {
+            k: v.tobytes() for k, v in expected.items()
+        }, name
+
+
+FAILING = """
+import os, pathlib
+from kvasir_prune.importance import exact
+marks, whole, calls = pathlib.Path(os.environ["MARKS"]), exact.ExactScorer._run_once, 0
+def run_once(self, *arguments):
+    global calls
+    calls += 1
+    left = sorted(marks.iterdir())
+    if left and calls == 8:
+        left[0].unlink()
+        if left[0].name.endswith("abort"):
+            os.abort()
+        import tensorflow as tf
+        raise tf.errors.InternalError(None, None, "CUDA_ERROR_ILLEGAL_ADDRESS")
+    return whole(self, *arguments)
+exact.ExactScorer._run_once = run_once
+"""
+"""A device that fails in the 8th call of a process, once for every file in a folder."""
+
+
+def failing_device(folder: Path, *kinds: str) -> dict[str, str]:
+    """Return the environment of commands whose device fails so often."""
+    marks = folder / "marks"
+    marks.mkdir()
+    for number, kind in enumerate(kinds):
+        (marks / f"{number}-{kind}").touch()
+    (folder / "sitecustomize.py").write_text(FAILING)
+    paths = (str(folder), os.environ.get("PYTHONPATH", ""))
+    return {"MARKS": str(marks), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+@pytest.mark.slow
+def test_a_device_that_fails_ends_the_run_with_75_and_the_next_goes_on(
+    finished: Path, tmp_path: Path
+) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE)
+    done = call(*RUN, cwd=tmp_path, **failing_device(tmp_path, "error"))
+    assert done.code == 75, done.err
+    for words in ("The device or its driver failed", "ILLEGAL_ADDRESS", "To go on: ", "--retries"):
+        assert words in done.err
+    assert "Traceback" not in done.err
+    assert not (run / "pruned.keras").exists()
+    assert call("status", "run", cwd=tmp_path).succeeded().out
+    call(*RUN, cwd=tmp_path).succeeded()
+    assert_same_results(run, finished / "run")
+
+
+@pytest.mark.slow
+def test_retries_go_on_in_fresh_processes_after_an_error_and_after_a_crash(
+    finished: Path, tmp_path: Path
+) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE)
+    device = failing_device(tmp_path, "error", "abort")
+    done = call(*RUN, "--retries", "2", cwd=tmp_path, **device).succeeded()
+    assert "retry 1 of 2" in done.err
+    assert "retry 2 of 2" in done.err
+    assert_same_results(run, finished / "run")
+
+
+def test_another_device_is_refused_and_can_be_accepted(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_LEDGER)
+    record = run_record.read(run / "run.json")
+    assert record is not None
+    own = record["devices"][-1]["device"]
+    record["devices"] = [{"device": "GPU Quadro P4000", "since": record["created"]}]
+    run_record.write(run / "run.json", record)
+    before = contents(run)
+    server.call(*RUN, cwd=tmp_path).refused(
+        "another device", own, "GPU Quadro P4000", "--accept-device-change", "--run-dir"
+    )
+    del before["config.yaml"]
+    assert {name: facts for name, facts in contents(run).items() if name in before} == before
+    server.call(*RUN, "--accept-device-change", cwd=tmp_path).succeeded()
+    record = run_record.read(run / "run.json")
+    assert record is not None
+    assert [entry["device"] for entry in record["devices"]] == ["GPU Quadro P4000", own]
+    devices = json.loads((run / "report" / "report.json").read_text())["provenance"]["devices"]
+    assert devices == ["GPU Quadro P4000", own]
+
+
+@pytest.mark.slow
+def test_flags_that_can_change_bits_are_those_of_the_first_start(
+    finished: Path, tmp_path: Path
+) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE)
+    done = call(*RUN, cwd=tmp_path, TF_ENABLE_ONEDNN_OPTS="0", ONEDNN_MAX_CPU_ISA="SSE41")
+    assert "TF_ENABLE_ONEDNN_OPTS is set to the run's own value" in done.succeeded().err
+    assert_same_results(run, finished / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["images.npy", "images.csv", "SHA256SUMS"])
+def test_a_damaged_image_cache_is_made_anew(
+    finished: Path, tmp_path: Path, server: Server, name: str
+) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_LEDGER)
+    content = bytearray((run / "cache" / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (run / "cache" / name).write_bytes(content)
+    done = server.call(*RUN, cwd=tmp_path).succeeded()
+    assert "The image cache is damaged" in done.err
+    assert_same_results(run, finished / "run")
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """Give a real file system in memory of so many bytes; skip where that is not allowed."""
+    place = folder / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("a file system may not be mounted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_loses_nothing(finished: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path, "32m") as disk:
+        run = copy_of(finished, disk, *AFTER_IMPORTANCE)
+        room = shutil.disk_usage(disk).free - 40_000
+        (disk / "filler").write_bytes(bytes(room))
+        done = call(*RUN, cwd=disk)
+        assert done.code == 74, done.err
+        for words in ("refused to write", "No space left on device", "free some room", "To go on"):
+            assert words in done.err
+        assert "Traceback" not in done.err
+        if (run / "pruning.h5").exists():
+            call("status", "run", cwd=disk).succeeded()
+        (disk / "filler").unlink()
+        call(*RUN, cwd=disk).succeeded()
+        assert_same_results(run, finished / "run")
+
+
+@pytest.mark.slow
+def test_a_disk_that_becomes_read_only_is_told(finished: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path, "64m") as disk:
+        run = copy_of(finished, disk, *AFTER_IMPORTANCE)
+        process = subprocess.Popen(
+            command(*RUN), cwd=disk, env=environment(), stderr=subprocess.PIPE, text=True
+        )
+        until((run / "pruning.h5").exists, process)
+        # A second mount of the same folder over it, for the first is busy with open files.
+        subprocess.run(["mount", "--bind", str(run), str(run)], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(run)], check=True)
+        _, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 74, err
+        assert "Read-only file system" in err
+        subprocess.run(["umount", "-l", str(run)], check=True)
+        call(*RUN, cwd=disk).succeeded()
+        assert_same_results(run, finished / "run")
+
+
+def elsewhere(run: Path, beat: int) -> None:
+    facts = {"process": 4711, "host": f"not-{socket.gethostname()}", "owner": "x", "beat": beat}
+    (run / OWNER).write_text(json.dumps(facts))
+
+
+def test_an_owner_on_another_host_is_respected_while_its_heart_beats(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run, over = copy_of(finished, tmp_path), threading.Event()
+    elsewhere(run, 0)
+
+    def beat() -> None:
+        number = 0
+        while not over.wait(0.2):
+            elsewhere(run, number := number + 1)
+
+    heart = threading.Thread(target=beat)
+    heart.start()
+    try:
+        server.call(*RUN, cwd=tmp_path).refused(
+            "Another process is working", "process 4711", f"not-{socket.gethostname()}"
+        )
+    finally:
+        over.set()
+        heart.join()
+
+
+def test_the_place_of_a_silent_owner_on_another_host_is_taken(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path)
+    elsewhere(run, 7)
+    server.call(*RUN, cwd=tmp_path).succeeded()
+    assert not (run / OWNER).exists()
+
+
+@pytest.mark.slow
+def test_an_owner_that_was_replaced_stops(finished: Path, tmp_path: Path) -> None:
+    """A machine that slept so long that another took its place must not go on writing."""
+    run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE)
+    process = subprocess.Popen(
+        command(*RUN, "--set", "evaluation.every_removals=1"),
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until((run / OWNER).exists, process)
+    elsewhere(run, 1)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert (run / OWNER).exists()
+
+
+def test_every_commit_has_a_line_and_every_removal_a_point(finished: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    run = finished / "run"
+    lines = [line.split() for line in (run / "run.log").read_text().splitlines()]
+    assert {line[1] for line in lines} == {"importance", "pruning"}
+    last = dict(word.split("=") for word in lines[-1][2:])
+    with h5py.File(run / "pruning.h5") as file:
+        removed: Any = file["removed"][()]
+        evaluations = int(file["layers"]["evaluations"].max())
+    assert int(last["removed"]) == len(removed)
+    assert int(last["evaluations"]) == evaluations
+    assert float(last["commit_ms"]) > 0
+    events = EventAccumulator(str(run / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    shown = {e.step: float(make_ndarray(e.tensor_proto)) for e in events.Tensors("pruning/loss")}
+    assert sorted(shown) == list(range(len(removed) + 1))
+    assert [shown[n + 1] for n in range(len(removed))] == pytest.approx(removed["loss"], rel=1e-6)
+
+
+def test_watching_a_finished_run_shows_it_and_ends(finished: Path, tmp_path: Path) -> None:
+    done: Outcome = call("status", finished / "run", "--watch", cwd=tmp_path).succeeded()
+    assert "finished" in done.out

@@ -1,0 +1,1 @@
+"""Killing, interrupting and corrupting runs, and checking that nothing comes of it."""
