@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: help install demo test lint check-types check-imports unit lock clean
+.PHONY: help install demo torture test lint check-types check-imports unit lock clean
 
 help:
 	@echo "make demo     run the whole job on rendered images and say where the report is"
 	@echo "make test     linters, type checker, import contracts and tests"
+	@echo "make torture  kill, interrupt and corrupt runs: about an hour"
 	@echo "make lock     write requirements.lock anew from pyproject.toml"
 	@echo "make clean    remove .venv and caches (never checkpoints or data)"
 
@@ -28,6 +29,9 @@ $(READY): pyproject.toml requirements.lock
 
 demo: install
 	$(BIN)/kvasir-prune run configs/demo.yaml
+
+torture: install
+	$(BIN)/python scripts/torture.py --seed 2020
 
 test: lint check-types check-imports unit
 

@@ -17,6 +17,10 @@ from kvasir_prune.experiment.status import status_of
 from torture.case import RUN, Case, Ground, differences, removals, result_of, unreadable
 
 
+SHARE = 4
+"""A process lives for up to a fourth of an undisturbed run: most runs are killed several times."""
+
+
 @dataclass
 class Kills:
     """What came of killing.
@@ -47,7 +51,7 @@ def kill(ground: Ground, count: int, seed: int) -> Kills:
     Args:
         ground: where.
         count: of kills.
-        seed: of the moments, uniform over the time that is left of a run.
+        seed: of the moments.
     """
     found, random = Kills(), np.random.default_rng(seed)
     with ground.progress.task("SIGKILLs at random moments", count) as task:
@@ -55,7 +59,7 @@ def kill(ground: Ground, count: int, seed: int) -> Kills:
             folder, seen = _fresh(ground.case, ground.place / "killed"), list[tuple[int, int]]()
             while True:
                 child = ground.nursery.start(folder, RUN)
-                code = child.wait(time.monotonic() + random.uniform(0, ground.case.seconds))
+                code = child.wait(time.monotonic() + random.uniform(0, ground.case.seconds / SHARE))
                 if code is None and found.kills < count:
                     os.kill(child.process, signal.SIGKILL)
                     child.wait()
