@@ -16,7 +16,6 @@ from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.status import status_of
 from torture.case import RUN, Case, Ground, differences, removals, result_of, unreadable
 
-
 SHARE = 4
 """A process lives for up to a fourth of an undisturbed run: most runs are killed several times."""
 
