@@ -65,10 +65,12 @@ def _measured(problem: Problem, progress: Progress) -> _Measured:
 
 
 def _planned(problem: Problem, progress: Progress) -> tuple[LayerPlan, ...]:
-    """Return what `kvasir-prune plan` would have said of the trained network."""
+    """Return what `kvasir-prune plan` would have said of pruning the trained network."""
+    config = problem.config
+    only = config.importance.model_copy(update={"layers": config.pruning.layers})
     splits = [len(rows) for rows in problem.dataset.rows.values()]
     planner = Planner(
-        problem.config,
+        config.model_copy(update={"importance": only}),
         problem.chain,
         problem.scoring_set,
         splits=splits,

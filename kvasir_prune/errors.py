@@ -102,6 +102,8 @@ class BackendError(KvasirPruneError):
 class DeviceMemoryError(KvasirPruneError):
     """The memory of the device, or of the machine, does not hold what is to be computed."""
 
+    exit_code = 75
+
 
 class DataError(KvasirPruneError):
     """The images, their folder, archive or manifest cannot be used."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ def test_zero_seconds_commit_every_record_at_once() -> None:
 BLOCKED = """
 import hashlib, os, sys
 from pathlib import Path
+from kvasir_prune.cli.resuming import farewell
 from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.ledger.committer import Committer
@@ -85,12 +87,11 @@ from kvasir_prune.types import LayerSize, LossAccuracy, Scored
 ledger = HDF5Ledger(
     Path(sys.argv[1]), layers=(LayerSize("a", 9),), baseline=LossAccuracy(1.0, 0.5)
 )
-committed = lambda seconds: print("committed", flush=True)
-with interruptible(lambda stopped: print(stopped, flush=True)):
-    with Committer(ledger, 0.05, committed) as committer:
-        ledger.record([Scored(3, 2.0, 0.5)])
-        committer.recorded()
-        hashlib.pbkdf2_hmac("sha256", b"a call of hours", b"", 2**31 - 1)
+with interruptible(farewell), Committer(ledger, 3600.0) as committer:
+    ledger.record([Scored(3, 2.0, 0.5)])
+    committer.recorded()
+    print("recorded", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"a call of hours", b"", 2**31 - 1)
 """
 
 
@@ -101,6 +102,7 @@ with interruptible(lambda stopped: print(stopped, flush=True)):
         ((signal.SIGUSR1,), 138, "Stopped by signal 10"),
         ((signal.SIGINT,), 130, "Stopped by signal 2"),
         ((signal.SIGINT, signal.SIGINT), 130, "Stopped by signal 2"),
+        ((signal.SIGTERM, signal.SIGTERM), 143, "Stopped by signal 15"),
     ],
 )
 def test_a_signal_ends_a_process_that_is_in_one_long_call(
@@ -109,15 +111,20 @@ def test_a_signal_ends_a_process_that_is_in_one_long_call(
     """The call would take hours; Python's own handler would wait for its end."""
     path = tmp_path / "pruning.h5"
     with subprocess.Popen(
-        [sys.executable, "-c", BLOCKED, str(path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", BLOCKED, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "committed\n"
+        assert process.stdout.readline() == "recorded\n"
+        time.sleep(0.5)  # until it is in the call
         for number in numbers:
             process.send_signal(number)
-        out, _ = process.communicate(timeout=PATIENCE_S)
+        _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code
-    assert words in out
+    assert words in err
+    assert "To go on: kvasir-prune" in err
     assert HDF5Ledger(path).entries == (Scored(3, 2.0, 0.5),)
 
 

@@ -16,7 +16,7 @@ from tests.test_house import ROOT
 
 @pytest.mark.slow
 def test_a_little_torture_finds_nothing(tmp_path: Path) -> None:
-    amounts = {"kills": 6, "interruptions": 5, "corruptions": 12, "races": 2}
+    amounts = {"kills": 4, "interruptions": 3, "corruptions": 8, "races": 1}
     options = [text for name, count in amounts.items() for text in (f"--{name}", str(count))]
     done = subprocess.run(
         [
@@ -32,11 +32,11 @@ def test_a_little_torture_finds_nothing(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
-    assert found["kills"]["kills"] == 6
+    assert found["kills"]["kills"] == 4
     assert found["kills"]["runs"] >= 1
-    assert 1 <= found["interruptions"]["operations"] <= 5
-    assert sum(found["corruptions"]["outcomes"].values()) == 12
-    assert found["races"]["races"] == 2
+    assert 1 <= found["interruptions"]["operations"] <= 3
+    assert sum(found["corruptions"]["outcomes"].values()) == 8
+    assert found["races"]["races"] == 1
 
 
 STAND_IN = """#!/bin/sh

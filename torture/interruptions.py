@@ -66,7 +66,7 @@ def interrupt(ground: Ground, most: int | None) -> tuple[int, list[str]]:
         How many were interrupted, and what went wrong, a line each.
     """
     folder, faults = ground.place / "interrupted", list[str]()
-    prune = ("prune", *RUN[1:])
+    prune = ("prune", *RUN[1:], "--set", "pruning.commit_every_s=0")
     ground.case.copy(folder, *AFTER_IMPORTANCE)
     ground.nursery.start(folder, prune, -1).wait()
     total = int((folder / "operations").read_text())

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Collection
 from importlib import import_module
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import distributions, packages_distributions, version
 
 from kvasir_prune import __version__
 from kvasir_prune.environment import processor
@@ -18,6 +18,8 @@ from kvasir_prune.errors import BackendError
 MODULES = ("keras", "numpy", "h5py", "cv2", "sklearn", "scipy")
 BACKENDS = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("torch",)}
 """The modules of each backend, whose versions can change a result."""
+GPU_LIBRARIES = ("nvidia-", "jax-cuda")
+"""How the names of packages with cuDNN, cuBLAS and the like begin."""
 
 
 def name() -> str:
@@ -68,6 +70,10 @@ def configure(seed: int, threads: int) -> None:
         _add_xla_flag("--xla_gpu_deterministic_ops=true")
     import keras
 
+    # They may be others in keras.json, a file of the user's.
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
     keep_freed_memory()
     keras.utils.set_random_seed(seed)
     if name() == "tensorflow":
@@ -175,6 +181,12 @@ def versions() -> dict[str, str]:
     _check_installed(providers)
     modules = (*MODULES, *BACKENDS[name()])
     found = {m: version(providers[m][0]) for m in modules if m in providers}
+    found |= {
+        one.name: one.version for one in distributions() if one.name.startswith(GPU_LIBRARIES)
+    }
+    if switched_off := os.environ.get("NPY_DISABLE_CPU_FEATURES"):
+        # NumPy reads it when it is imported, too early to set it back.
+        found["numpy without"] = switched_off
     own = {"kvasir_prune": __version__, "python": platform.python_version()}
     return {**own, "backend": name(), **found}
 

@@ -8,6 +8,7 @@ import sys
 from rich.console import Console
 
 from kvasir_prune.errors import Interrupted
+from kvasir_prune.ledger.committer import flush
 
 console = Console(stderr=True)
 """Where everything is said that is not a result."""
@@ -24,6 +25,7 @@ def say_how_to_go_on() -> None:
 
 
 def farewell(interrupted: Interrupted) -> None:
-    """Say what would have been said at the end, which the main thread does not reach."""
+    """Commit and say what would have been at the end, which the main thread does not reach."""
+    flush(within_s=1.0)
     say_how_to_go_on()
     console.print(f"kvasir-prune: {interrupted}", markup=False, soft_wrap=True)

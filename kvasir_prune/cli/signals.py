@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -36,7 +37,7 @@ class _Signalled(BaseException):
 
 @contextmanager
 def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
-    """Leave the block at the first signal, by `Interrupted`; a second one acts at once.
+    """Leave the block at the first signal, by `Interrupted`; a second SIGINT acts at once.
 
     Must be entered in the main thread.
 
@@ -50,8 +51,10 @@ def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in WATCHED}
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        # Schedulers send SIGTERM more than once; only somebody at a keyboard is in a hurry.
         for watched in WATCHED:
-            signal.signal(watched, signal.SIG_DFL)
+            signal.signal(watched, _leave)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         raise _Signalled(number)
 
     reading, writing = socket.socketpair()
@@ -82,11 +85,21 @@ def _watch(reading: socket.socket, farewell: Callable[[Interrupted], None]) -> N
     first = _next(reading, None)
     if first is None or first not in WATCHED:
         return
-    second = _next(reading, GRACE_S)
-    if second == ord(OVER):
-        return
-    farewell(Interrupted(first))
-    os._exit(128 + first)
+    until = time.monotonic() + GRACE_S
+    while (left := until - time.monotonic()) > 0:
+        second = _next(reading, left)
+        if second == ord(OVER):
+            return
+        if second == signal.SIGINT:
+            break
+    try:
+        farewell(Interrupted(first))
+    finally:
+        os._exit(128 + first)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: the process is on its way out."""
 
 
 def _next(reading: socket.socket, timeout_s: float | None) -> int | None:

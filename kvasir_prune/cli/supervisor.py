@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
 from kvasir_prune.cli.signals import WATCHED
 from kvasir_prune.errors import DeviceError
 
+PAUSE_S = 10.0
+"""Before the second retry; twice as long before the third, and so on."""
 CRASHES = {-getattr(signal, name) for name in ("SIGABRT", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL")}
 """Return codes of processes that a device's driver took down; a SIGKILL is somebody's wish."""
 
@@ -34,6 +37,7 @@ def supervise(arguments: Sequence[str], retries: int, note: Callable[[str], None
             break
         if attempt < retries:
             note(f"The device failed (exit code {code}): retry {attempt + 1} of {retries}")
+            time.sleep(PAUSE_S * attempt)
     return code if code >= 0 else 128 - code
 
 
@@ -51,13 +55,19 @@ def without_retries(arguments: Sequence[str]) -> list[str]:
 def _run(arguments: Sequence[str]) -> int:
     # In a group of its own, or it would get a terminal's SIGINT twice: the second one kills.
     command = [sys.executable, "-m", "kvasir_prune", *arguments]
-    process = subprocess.Popen(command, process_group=0)
+    came: list[int] = []
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        process.send_signal(number)
+        came.append(number)
+        if process is not None:
+            process.send_signal(number)
 
+    process: subprocess.Popen[bytes] | None = None
     before = {number: signal.signal(number, pass_on) for number in WATCHED}
     try:
+        process = subprocess.Popen(command, process_group=0)
+        for number in tuple(came):
+            process.send_signal(number)
         return process.wait()
     finally:
         for number, handler in before.items():

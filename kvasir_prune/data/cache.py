@@ -42,10 +42,11 @@ class CachedImage:
 
 @dataclass(frozen=True)
 class ImageCache:
-    """The array, memory-mapped for reading, and its table sorted by path."""
+    """The array, memory-mapped for reading, its table sorted by path, and its file's SHA-256."""
 
     images: NDArray[np.uint8]
     table: tuple[CachedImage, ...]
+    digest: str
 
 
 def build_cache(
@@ -98,14 +99,15 @@ def build_cache(
 def open_cache(folder: Path) -> ImageCache | None:
     """Open a cache for reading; None where there is no complete one, or a damaged one."""
     try:
-        if (folder / SUMS).read_text(encoding="utf-8") != _sums(folder):
+        sums = (folder / SUMS).read_text(encoding="utf-8")
+        if sums != _sums(folder):
             return None
         with (folder / TABLE).open(encoding="utf-8", newline="") as stream:
             table = tuple(_from_csv(row) for row in csv.DictReader(stream))
         images = np.load(folder / IMAGES, mmap_mode="r")
     except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         return None
-    return ImageCache(images, table)
+    return ImageCache(images, table, sums.split()[0])
 
 
 def is_damaged(folder: Path) -> bool:

@@ -47,6 +47,7 @@ class Dataset:
         classes: class names in the order of their numbers.
         rows: split -> rows of `images`, ordered by path.
         digest: SHA-256 of the split file: names, contents, classes, groups and splits.
+        pixels: SHA-256 of the decoded and resized images: another decoder may give others.
     """
 
     images: NDArray[np.uint8]
@@ -54,6 +55,7 @@ class Dataset:
     classes: tuple[str, ...]
     rows: Mapping[str, NDArray[np.intp]]
     digest: str
+    pixels: str = ""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -228,4 +230,6 @@ def _assemble(
         labels[line.row] = number[line.record.label]
         rows[entry["split"]].append(line.row)  # type: ignore[arg-type]
     ordered = {name: np.array(places, np.intp) for name, places in rows.items()}
-    return Dataset(cache.images, labels, classes, ordered, hashlib.sha256(content).hexdigest())
+    return Dataset(
+        cache.images, labels, classes, ordered, hashlib.sha256(content).hexdigest(), cache.digest
+    )

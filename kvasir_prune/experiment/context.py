@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kvasir_prune import backend, environment
 from kvasir_prune.config import RunConfig, digest, dump, identity
 from kvasir_prune.data import Dataset, prepare
-from kvasir_prune.errors import ModelError, RunFolderError
+from kvasir_prune.errors import DeviceError, ModelError, RunFolderError
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.ledger import run_record
 from kvasir_prune.ledger.identity import check, origin
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 OTHER_DEVICE = 1e-6
 """Largest relative difference of the losses of one network on two devices."""
-_PINNED = {"split": "split of the images", "weights": "trained network"}
+_PINNED = {
+    "split": "split of the images",
+    "pixels": "decoder of the images, which gave other pixels",
+    "weights": "trained network",
+}
 """What `Run.pin` pins, in the words of its refusal."""
 
 
@@ -62,9 +66,10 @@ class Run:
         self._accept_device_change = accept_device_change
         stored = folder.read_record()
         versions = backend.versions()
-        if stored and not folder.has_begun(stored) and stored["identity"] != identity(config):
+        if stored and not folder.has_begun(stored):
             # The images were refused before anything was computed; a corrected key is welcome.
-            folder.forget_images()
+            if stored["identity"] != identity(config):
+                folder.forget_images()
             stored = None
         if stored is None:
             self.record = self._first_record(command, versions)
@@ -77,22 +82,39 @@ class Run:
         runtime = config.runtime.model_copy(update={"threads": self.record["threads"]})
         publish_text(folder.config, dump(config.model_copy(update={"runtime": runtime})))
 
-    def start_backend(self) -> None:
+    def start_backend(self, *, computes_results: bool = True) -> None:
         """Seed the backend and pin its threads to the run's; before the first network.
+
+        Args:
+            computes_results: whether the run belongs to this device from now on.
 
         Raises:
             RunFolderError: the device is another than the run's.
+            DeviceError: the run was made on a GPU, and none is found.
         """
         backend.configure(self.config.seed, int(self.record["threads"]))
         device, known = backend.device(), [entry["device"] for entry in self.record["devices"]]
-        if known and device != known[-1] and not self._accept_device_change:
+        if not computes_results:
+            return
+        is_other = bool(known) and device != known[-1] and not self._accept_device_change
+        if is_other and known[-1].startswith("GPU") and not device.startswith("GPU"):
+            raise DeviceError(
+                "The run was made on a GPU, and the backend finds none.",
+                where=self.folder.path,
+                got=device,
+                expected=known[-1],
+                fix="make the GPU visible, or go on without it, accepting that the result is not "
+                "bit for bit the same: kvasir-prune run ... --accept-device-change",
+            )
+        if is_other:
             raise RunFolderError(
                 "The run was made on another device, whose losses may have other last bits.",
                 where=self.folder.path,
                 got=device,
                 expected=known[-1],
-                fix="go on there, give a new folder with --run-dir, or accept with "
-                "--accept-device-change that the result is not, bit for bit, that of one device",
+                fix="go on there, give a new folder with --run-dir, or accept that the "
+                "result is not, bit for bit, that of one device: kvasir-prune run ... "
+                "--accept-device-change",
             )
         if known[-1:] != [device]:
             entry = {"device": device, "since": _now()}
@@ -170,6 +192,7 @@ class Run:
             progress=self.progress,
         )
         self.pin("split", dataset.digest)
+        self.pin("pixels", dataset.pixels)
         if not self.has(self.folder.split):
             self.seal(self.folder.data, self.folder.split)
         return dataset

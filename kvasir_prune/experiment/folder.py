@@ -13,7 +13,7 @@ from typing import Any
 from kvasir_prune.errors import RunFolderError
 from kvasir_prune.experiment.ownership import owning
 from kvasir_prune.ledger import run_record
-from kvasir_prune.ledger.hdf5_file import go_back
+from kvasir_prune.ledger.hdf5_file import can_go_back, go_back
 from kvasir_prune.publish import sweep_partials
 
 
@@ -160,9 +160,10 @@ class RunFolder:
             (self.importance, ()),
             (self.ledger, (self.pruned, self.evaluation)),
         ):
-            if kept := go_back(path):
+            if can_go_back(path):
                 for made in made_from_it:
                     made.unlink(missing_ok=True)
+            if kept := go_back(path):
                 sentences.append(
                     f"{path.name} is damaged and kept as {kept.name}: "
                     "the run goes on from the commit before"

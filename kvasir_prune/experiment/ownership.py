@@ -7,10 +7,11 @@ it does not. No two clocks are compared.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import signal
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -25,6 +26,7 @@ from kvasir_prune.errors import RunFolderError, StorageError
 from kvasir_prune.publish import publish_text
 
 LOCK, OWNER = ".lock", ".owner.json"
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 BEAT_S = 3.0
 SILENT_S = 4 * BEAT_S
 """How long the owner on another host must be silent until its place is taken."""
@@ -43,7 +45,9 @@ def owning(folder: Path) -> Iterator[None]:
             stack.enter_context(FileLock(folder / LOCK, timeout=0))
         except Timeout:
             raise _owned_by(_read(path), folder) from None
-        except NotImplementedError:
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
             # No locks on this file system: the heartbeat has to do.
             _refuse_living(_read(path), folder)
         _wait_for_silence(path, folder)
@@ -85,11 +89,12 @@ def _keep_beating(path: Path, own: str, over: threading.Event) -> None:
     number = 0
     while not over.wait(BEAT_S):
         number += 1
-        found = _read(path).get("owner", own)
-        if found != own:
-            # It was taken for dead, after a long sleep of this machine; two owners ruin the run.
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
+        if not path.exists() or _read(path).get("owner", own) != own:
+            # It was taken for dead, after a long sleep of this machine. What is not committed yet
+            # must stay so: another process is ahead of it.
+            print(f"kvasir-prune: {_owned_by(_read(path), path.parent)}", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(RunFolderError.exit_code)
         _beat(path, own, number)
 
 

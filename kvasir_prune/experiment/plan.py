@@ -49,7 +49,7 @@ def plan(run: Run) -> Plan:
         ModelError: the configuration names a layer that the network does not have.
         NumericalError: the network gives no finite loss.
     """
-    run.start_backend()
+    run.start_backend(computes_results=False)
     trained = run.has(run.folder.model)
     chain = run.chain if trained else read_chain(run.new_model())
     store = ImportanceStore(run.folder.importance) if run.folder.importance.exists() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from kvasir_prune.experiment.context import Run, publish_model
@@ -43,13 +44,18 @@ def measure_importance(run: Run) -> None:
         store.commit()
     run.renew_scorer()
     log = RunLog(folder.log, IMPORTANCE)
-    with run.progress.task("Node importance", None) as task, _keeper(run, IMPORTANCE) as keeper:
-        steps = measure(
-            run.scorer,
-            store,
-            commit_every_s=run.config.pruning.commit_every_s,
-            committed=lambda took_s: log.committed(took_s, nodes=len(store.measured)),
-        )
+    with (
+        run.progress.task("Node importance", None) as task,
+        _keeper(run, IMPORTANCE) as keeper,
+        closing(
+            measure(
+                run.scorer,
+                store,
+                commit_every_s=run.config.pruning.commit_every_s,
+                committed=lambda took_s: log.committed(took_s, nodes=len(store.measured)),
+            )
+        ) as steps,
+    ):
         halved = dict(store.halvings)
         for fresh in steps:
             layer = store.layers[fresh[-1].layer].name
@@ -94,6 +100,7 @@ def _open_ledger(run: Run) -> HDF5Ledger:
             check_ledger(run.scorer, ledger, tolerance=run.tolerance)
         return ledger
     layers = sizes_of(run.chain.named(run.config.pruning.layers)[::-1])
+    run.renew_scorer()
     baseline = run.scorer.evaluate({})
     ledger = HDF5Ledger(path, layers=layers, baseline=baseline, identity=run.origin)
     ledger.commit()
@@ -115,18 +122,20 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
         run.progress.task("Pruning", None) as task,
         _keeper(run, PRUNING) as keeper,
         EventLog(run.folder.events) as events,
+        closing(
+            prune(
+                strategy,
+                run.scorer,
+                ledger,
+                commit_every_s=run.config.pruning.commit_every_s,
+                verify_every=run.config.pruning.verify_every,
+                committed=lambda took_s: log.committed(took_s, **_logged(ledger.state)),
+            )
+        ) as steps,
     ):
         before = ledger.state
         for removed, value in enumerate([ledger.baseline, *_losses(ledger.entries)]):
             events.removal(removed, value)
-        steps = prune(
-            strategy,
-            run.scorer,
-            ledger,
-            commit_every_s=run.config.pruning.commit_every_s,
-            verify_every=run.config.pruning.verify_every,
-            committed=lambda took_s: log.committed(took_s, **_logged(ledger.state)),
-        )
         for state in steps:
             if state.removals > before.removals:
                 events.removal(state.removals, state.current)

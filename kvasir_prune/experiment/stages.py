@@ -20,7 +20,8 @@ from kvasir_prune.training.history import to_csv
 
 def run_stages(run: Run, until: Stage) -> None:
     """Do every stage up to `until` that is not done yet; the images are prepared already."""
-    run.start_backend()
+    with backend.errors_named("start of the backend"):
+        run.start_backend()
     work: dict[Stage, Callable[[Run], None]] = {
         Stage.TRAIN: train_network,
         Stage.IMPORTANCE: measure_importance,

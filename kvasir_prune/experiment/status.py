@@ -115,7 +115,14 @@ def _stage(folder: RunFolder, record: Mapping[str, Any]) -> str:
             return stage
         if stage == "importance" and not ImportanceStore(file).complete:
             return stage
+        if stage == "prune" and not _is_pruned(folder):
+            return stage
     return FINISHED
+
+
+def _is_pruned(folder: RunFolder) -> bool:
+    """Return whether the ledger is at its end; after a damage it may have gone back."""
+    return folder.ledger.exists() and HDF5Ledger(folder.ledger).state.finished
 
 
 def _training(folder: RunFolder) -> Facts:

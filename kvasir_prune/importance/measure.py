@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.importance.store import ImportanceStore, Measurement
@@ -15,7 +15,7 @@ def measure(
     *,
     commit_every_s: float,
     committed: Callable[[float], None] = lambda _seconds: None,
-) -> Iterator[Sequence[Measurement]]:
+) -> Generator[Sequence[Measurement]]:
     """Score every node that the store does not hold yet, last layer first.
 
     Args:

@@ -16,6 +16,21 @@ class Durable(Protocol):
         """Make everything recorded so far durable; called from a thread of its own."""
 
 
+_AT_WORK: set[Committer] = set()
+
+
+def flush(within_s: float) -> None:
+    """Commit, from any thread, what has been recorded and is not committed yet.
+
+    Args:
+        within_s: wait no longer for a file system that does not answer.
+    """
+    for committer in tuple(_AT_WORK):
+        thread = threading.Thread(target=committer.flush, daemon=True)
+        thread.start()
+        thread.join(within_s)
+
+
 class Committer:
     """Commits inside a `with` block: at the latest some seconds after a record, and at its end.
 
@@ -44,6 +59,7 @@ class Committer:
         self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
 
     def __enter__(self) -> Committer:
+        _AT_WORK.add(self)
         if self._every_s > 0:
             self._thread.start()
         return self
@@ -59,12 +75,18 @@ class Committer:
             self._is_dirty = True
             self._changed.notify()
 
+    def flush(self) -> None:
+        """Commit now what waits for its time."""
+        if self._is_dirty:
+            self._commit()
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        _AT_WORK.discard(self)
         with self._changed:
             self._is_over = True
             self._changed.notify()

@@ -82,6 +82,21 @@ def check_seal(path: Path) -> None:
         raise _damaged(path, "other bytes than were written: they do not match their digest")
 
 
+def is_damaged(path: Path) -> bool:
+    """Return whether there is a file that is not what was published."""
+    try:
+        if path.exists():
+            check_seal(path)
+    except LedgerError:
+        return True
+    return False
+
+
+def can_go_back(path: Path) -> bool:
+    """Return whether a file is damaged and the commit before it whole."""
+    return is_damaged(path) and previous(path).exists() and not is_damaged(previous(path))
+
+
 def go_back(path: Path) -> Path | None:
     """Put the commit before the last in the place of a damaged file; the evidence is kept.
 
@@ -92,19 +107,10 @@ def go_back(path: Path) -> Path | None:
         LedgerError: it is damaged, and so is the commit before it, or there is none.
         StorageError: the files cannot be renamed.
     """
-    if not path.exists():
+    if not is_damaged(path):
         return None
-    try:
+    if not can_go_back(path):
         check_seal(path)
-    except LedgerError as error:
-        if not previous(path).exists():
-            raise
-        try:
-            check_seal(previous(path))
-        except LedgerError:
-            raise error from None
-    else:
-        return None
     with storage_errors_named(path):
         kept = _unused_name(path)
         os.link(path, kept)

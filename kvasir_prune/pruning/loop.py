@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.ledger.committer import Committer
@@ -21,7 +21,7 @@ def prune(
     commit_every_s: float,
     verify_every: int = 0,
     committed: Callable[[float], None] = lambda _seconds: None,
-) -> Iterator[State]:
+) -> Generator[State]:
     """Prune until every layer is finished, going on wherever the ledger stands.
 
     Args:

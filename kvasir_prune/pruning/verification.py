@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kvasir_prune.errors import DeviceError, LedgerError
+from kvasir_prune.errors import DeviceError, DeviceMemoryError, LedgerError
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.ledger.contract import Ledger
 from kvasir_prune.ledger.state import State, fold, initial
@@ -24,6 +24,7 @@ def check_ledger(scorer: Scorer, ledger: Ledger, *, tolerance: float = 0.0) -> N
 
     Raises:
         LedgerError: with both losses; nothing has been touched.
+        DeviceMemoryError: memory does not suffice for the steps of the recorded loss.
     """
     entries = ledger.entries
     removals = [place for place, entry in enumerate(entries) if isinstance(entry, Removed)]
@@ -35,6 +36,12 @@ def check_ledger(scorer: Scorer, ledger: Ledger, *, tolerance: float = 0.0) -> N
     before = fold(initial(ledger.layers, ledger.baseline), entries[: removals[-1]])
     scorer.halve(before.layers[last.layer].name, before.halvings)
     found = _again(scorer, before, last)
+    if found is None:
+        raise DeviceMemoryError(
+            "There is less memory now than when the run was started.",
+            where=f"layer {before.layers[last.layer].name}",
+            fix="wait until the device is free, then give the same command again",
+        )
     _compare(found.loss, last.loss, f"behind {ledger.state.removals} removals", tolerance)
 
 
@@ -78,7 +85,7 @@ def check_decision(scorer: Scorer, state: State, decided: Sequence[Entry]) -> No
     last = decided[removals[-1]]
     assert isinstance(last, Removed)
     again = _again(scorer, fold(state, decided[: removals[-1]]), last)
-    if again != LossAccuracy(last.loss, last.accuracy):
+    if again is not None and again != LossAccuracy(last.loss, last.accuracy):
         raise DeviceError(
             "The device computes wrong: the same loss came out otherwise the second time.",
             where=f"layer {state.layers[state.layer].name}, node {last.node}",
@@ -88,7 +95,9 @@ def check_decision(scorer: Scorer, state: State, decided: Sequence[Entry]) -> No
         )
 
 
-def _again(scorer: Scorer, before: State, removed: Removed) -> LossAccuracy:
+def _again(scorer: Scorer, before: State, removed: Removed) -> LossAccuracy | None:
+    """Score a removed node once more; None where smaller steps give it other last bits."""
     layer = before.layers[removed.layer].name
+    halvings = scorer.halvings(layer)
     (score,) = scorer.score(layer, before.removed_by_name(), [removed.node])
-    return LossAccuracy(score.loss, score.accuracy)
+    return LossAccuracy(score.loss, score.accuracy) if scorer.halvings(layer) == halvings else None

@@ -95,11 +95,13 @@ def _fit(
     holds, and whose generator threads under TensorFlow can wait for each other for ever.
     """
     loss = accuracy = 0.0
-    for rows in epoch_batches(dataset, batch_size, *order):
+    for number, rows in enumerate(epoch_batches(dataset, batch_size, *order), start=1):
         logits.reset_metrics()
         logs: dict[str, float] = logits.train_on_batch(
             dataset.images[rows], dataset.labels[rows], return_dict=True
         )
+        if not math.isfinite(logs["loss"]):
+            raise _diverged(f"epoch {order[1]}, batch {number}", logs["loss"])
         loss += float(logs["loss"]) * len(rows)
         accuracy += float(logs["accuracy"]) * len(rows)
         task.advance(1, loss=f"{logs['loss']:.4f}", accuracy=f"{logs['accuracy']:.4f}")
@@ -117,15 +119,19 @@ def _validate(
 
 
 def _epoch(number: int, fitted: LossAccuracy, measured: LossAccuracy) -> Epoch:
-    if not (math.isfinite(fitted.loss) and math.isfinite(measured.loss)):
-        raise NumericalError(
-            "The training has diverged: its loss is not a finite number.",
-            where=f"epoch {number}",
-            got=f"training loss {fitted.loss}, validation loss {measured.loss}",
-            fix="lower training.optimizer.learning_rate, or try another initializer, in a new "
-            "run folder",
-        )
+    if not math.isfinite(measured.loss):
+        raise _diverged(f"epoch {number}, on the validation images", measured.loss)
     return Epoch(number, fitted.loss, fitted.accuracy, measured.loss, measured.accuracy)
+
+
+def _diverged(where: str, loss: float) -> NumericalError:
+    return NumericalError(
+        "The training has diverged: its loss is not a finite number.",
+        where=where,
+        got=loss,
+        fix="lower training.optimizer.learning_rate, or try another initializer, in a new "
+        "run folder",
+    )
 
 
 def _optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
