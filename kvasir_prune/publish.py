@@ -52,9 +52,9 @@ def publishing(target: Path, *, keep_previous: bool = False) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def publish_text(target: Path, text: str) -> None:
+def publish_text(target: Path, text: str, *, keep_previous: bool = False) -> None:
     """Publish `text` as UTF-8."""
-    with publishing(target) as temporary:
+    with publishing(target, keep_previous=keep_previous) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 

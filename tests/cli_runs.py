@@ -26,16 +26,9 @@ from filelock import FileLock
 PATIENCE_S = 300
 """After this a process counts as hung; nothing is expected to come near it."""
 RUN = ("run", "config.yaml", "--run-dir", "run")
-AFTER_TRAINING = (
-    "importance.h5",
-    "pruning.h5",
-    "pruned.keras",
-    "evaluation.h5",
-    "cost.json",
-    "report",
-)
-AFTER_IMPORTANCE = AFTER_TRAINING[1:]
-AFTER_LEDGER = AFTER_TRAINING[2:]
+AFTER_LEDGER = ("pruned.keras", "evaluation.h5", "cost.json", "report")
+AFTER_IMPORTANCE = ("pruning.h5", "pruning.previous.h5", *AFTER_LEDGER)
+AFTER_TRAINING = ("importance.h5", "importance.previous.h5", *AFTER_IMPORTANCE)
 DIGITS: dict[str, Any] = {
     "name": "tiny",
     "data": {"source": "digits", "limit_per_class": 40},

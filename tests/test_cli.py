@@ -19,7 +19,7 @@ import yaml
 from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.errors import Interrupted
 from tests.cli_runs import (
-    AFTER_IMPORTANCE,
+    AFTER_TRAINING,
     DIGITS,
     PATIENCE_S,
     RUN,
@@ -335,7 +335,7 @@ def test_scripts_are_doors_to_the_commands(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.slow
 def test_a_command_stops_after_its_stage(finished: Path, tmp_path: Path, server: Server) -> None:
-    run = copy_of(finished, tmp_path, "importance.h5", *AFTER_IMPORTANCE)
+    run = copy_of(finished, tmp_path, *AFTER_TRAINING)
     server.call("importance", *RUN[1:], cwd=tmp_path).succeeded()
     assert (run / "importance.h5").exists()
     assert not (run / "pruning.h5").exists()

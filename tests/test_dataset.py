@@ -439,6 +439,26 @@ def test_the_images_never_stand_in_memory_together(tmp_path: Path) -> None:
     assert peak < dataset.images.nbytes / 4
 
 
+def test_a_folder_that_vanishes_while_it_is_read_is_told_and_may_come_back(
+    tmp_path: Path,
+) -> None:
+    root, away = as_folder(image_set(), tmp_path / "images"), tmp_path / "away"
+    run = tmp_path / "run"
+
+    def take_away(number: int) -> None:
+        if number == 10:
+            root.rename(away)
+
+    with pytest.raises(DataError, match="has vanished") as caught:
+        prepared(root, run, progress=Listener(take_away))
+    assert "is its disk still mounted" in str(caught.value)
+    assert not (run / "split.csv").exists()
+    away.rename(root)
+    after = prepared(root, run)
+    undisturbed = prepared(root, tmp_path / "other")
+    assert (after.digest, after.pixels) == (undisturbed.digest, undisturbed.pixels)
+
+
 def test_a_complete_cache_needs_no_images(tmp_path: Path) -> None:
     root = as_folder(image_set(), tmp_path / "set")
     before = prepared(root, tmp_path / "run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from kvasir_prune.ledger import HDF5Ledger, MemoryLedger
 from kvasir_prune.ledger.committer import Committer
 from kvasir_prune.pruning import Greedy, prune
 from kvasir_prune.pruning.verification import check_ledger
-from kvasir_prune.publish import publish_text
+from kvasir_prune.publish import publish_text, storage_errors_named
 from kvasir_prune.types import LayerSize, LossAccuracy, Removed, Scored
 from tests.cli_runs import PATIENCE_S
 from tests.toy import ToyScorer
@@ -219,3 +220,11 @@ def test_an_error_of_the_file_system_is_a_sentence_that_says_what_helps(tmp_path
     assert caught.value.exit_code == 74
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.ENOENT
+
+
+@pytest.mark.parametrize(
+    ("number", "help_"), [(errno.EDQUOT, "your quota"), (errno.ENOSPC, "room"), (errno.EIO, "mend")]
+)
+def test_what_helps_depends_on_the_error_of_the_file_system(number: int, help_: str) -> None:
+    with pytest.raises(StorageError, match=help_), storage_errors_named(Path("run.json")):
+        raise OSError(number, os.strerror(number))

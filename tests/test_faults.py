@@ -113,6 +113,7 @@ def test_retries_go_on_in_fresh_processes_after_an_error_and_after_a_crash(
     done = call(*RUN, "--retries", "2", cwd=tmp_path, **device).succeeded()
     assert "retry 1 of 2" in done.err
     assert "retry 2 of 2" in done.err
+    assert "To go on: kvasir-prune run config.yaml --run-dir run --retries 2" in done.err
     assert_same_results(run, finished / "run")
 
 
@@ -197,6 +198,17 @@ def test_a_full_disk_loses_nothing(finished: Path, tmp_path: Path) -> None:
         (disk / "filler").unlink()
         call(*RUN, cwd=disk).succeeded()
         assert_same_results(run, finished / "run")
+
+
+@pytest.mark.slow
+def test_a_disk_that_has_no_room_for_the_images_is_told(finished: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path, "200k") as disk:
+        shutil.copy2(finished / "config.yaml", disk)
+        settings = ("--set", "model.input_side_px=48")
+        done = call("data", *RUN[1:], *settings, cwd=disk)
+        assert done.code == 74, done.err
+        assert "images.npy" in done.err
+        assert "No space left on device" in done.err
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from kvasir_prune.errors import LedgerError
 from kvasir_prune.ledger import HDF5Ledger, Ledger, MemoryLedger
-from kvasir_prune.ledger.hdf5_file import go_back, seal
+from kvasir_prune.ledger.hdf5_file import check_seal, seal
+from kvasir_prune.ledger.recovery import go_back, needs_the_commit_before
 from kvasir_prune.publish import previous
 from kvasir_prune.types import (
     Entry,
@@ -226,21 +227,30 @@ def test_a_missing_table_and_another_version_are_refused(tmp_path: Path) -> None
 
 def test_a_damaged_file_gives_way_to_the_commit_before_it_and_is_kept(tmp_path: Path) -> None:
     path = committed(tmp_path)
-    assert go_back(path) is None
+    assert not needs_the_commit_before(path, check_seal)
     ledger = HDF5Ledger(path)
     ledger.record([LayerFinished(1, 8)])
     ledger.commit()
+    assert not needs_the_commit_before(path, check_seal)
     damaged = path.read_bytes()[:-1]
     for number in (1, 2):
         path.write_bytes(damaged)
-        assert go_back(path) == tmp_path / f"pruning.damaged-{number}.h5"
+        assert needs_the_commit_before(path, check_seal)
+        assert f"is damaged and kept as pruning.damaged-{number}.h5" in go_back(path)
         assert (tmp_path / f"pruning.damaged-{number}.h5").read_bytes() == damaged
         assert HDF5Ledger(path).entries == KEPT
-    path.write_bytes(damaged)
+    path.unlink()
+    assert needs_the_commit_before(path, check_seal)
+    assert "pruning.h5 is gone" in go_back(path)
+    assert HDF5Ledger(path).entries == KEPT
     previous(path).write_bytes(damaged)
-    with pytest.raises(LedgerError, match="damaged"):
-        go_back(path)
+    path.write_bytes(damaged)
+    with pytest.raises(LedgerError, match=r"pruning\.h5"):
+        needs_the_commit_before(path, check_seal)
     assert path.read_bytes() == damaged
+    path.unlink()
+    with pytest.raises(LedgerError, match=r"pruning\.previous\.h5"):
+        needs_the_commit_before(path, check_seal)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)

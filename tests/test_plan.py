@@ -189,7 +189,13 @@ def test_plan_names_every_layer_and_makes_no_model(tmp_path: Path) -> None:
         for name in ("dense1", "dense2", "dense3", "initial weights", "factor of 2"):
             assert name in shown.out
         made = {path.name for path in (tmp_path / "run").iterdir()} - {".lock"}
-        assert made == {"run.json", "config.yaml", "split.csv", "data.json", "cache"}
+        assert made - {"run.previous.json"} == {
+            "run.json",
+            "config.yaml",
+            "split.csv",
+            "data.json",
+            "cache",
+        }
         arguments = ("plan", "config.yaml", "--run-dir", "run", "--json")
         document = json.loads(server.call(*arguments, cwd=tmp_path).succeeded().out)
         wrong = server.call(*arguments, "--set", "pruning.layers=[dense9]", cwd=tmp_path)

@@ -375,6 +375,7 @@ def test_a_damaged_record_of_the_run_is_told(
 ) -> None:
     run = copy_of(finished, tmp_path)
     (run / "run.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    (run / "run.previous.json").unlink()
     before = contents(run)
     for arguments in (RUN, ("report", *RUN[1:]), ("status", "run")):
         server.call(*arguments, cwd=tmp_path).refused("run.json", "damaged", "to mend it")
@@ -401,19 +402,64 @@ def test_files_of_another_version_are_told(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["in the middle", "at the end"])
-@pytest.mark.parametrize("name", ["pruning", "importance"])
+@pytest.mark.parametrize("name", ["pruning.h5", "importance.h5", "run.json"])
 def test_a_damaged_record_gives_way_to_the_commit_before(
     finished: Path, tmp_path: Path, server: Server, name: str, stage: str
 ) -> None:
     run = copy_of(finished, tmp_path, *(AFTER_LEDGER if stage == "in the middle" else ()))
-    _spoil(run / f"{name}.h5", cut_short)
-    damaged = (run / f"{name}.h5").read_bytes()
-    server.call("status", "run", cwd=tmp_path).refused(f"{name}.h5", "commit before")
+    _spoil(run / name, cut_short)
+    damaged = (run / name).read_bytes()
+    server.call("status", "run", cwd=tmp_path).refused(name, "commit before")
     done = server.call(*RUN, cwd=tmp_path).succeeded()
-    assert f"{name}.h5 is damaged and kept as {name}.damaged-1.h5" in done.err
-    assert (run / f"{name}.damaged-1.h5").read_bytes() == damaged
-    for kind in ("pruning.h5", "importance.h5", "evaluation.h5", "pruned.keras"):
-        found, expected = (arrays_of(folder / kind) for folder in (run, finished / "run"))
+    kept = name.replace(".", ".damaged-1.")
+    assert f"{name} is damaged and kept as {kept}" in done.err
+    assert (run / kept).read_bytes() == damaged
+    _assert_same_arrays(run, finished / "run")
+
+
+@pytest.mark.slow
+def test_a_ledger_that_is_gone_gives_way_to_the_commit_before(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path, "pruning.h5")
+    done = server.call(*RUN, cwd=tmp_path).succeeded()
+    assert "pruning.h5 is gone: the run goes on from the commit before" in done.err
+    _assert_same_arrays(run, finished / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pruned.keras", "cost.json", "evaluation.h5"])
+def test_what_was_made_from_the_ledger_is_made_again_when_damaged(
+    finished: Path, tmp_path: Path, server: Server, name: str
+) -> None:
+    run = copy_of(finished, tmp_path)
+    _spoil(run / name, zeroed)
+    damaged = (run / name).read_bytes()
+    done = server.call(*RUN, cwd=tmp_path).succeeded()
+    kept = name.replace(".", ".damaged-1.")
+    assert f"kept as {kept}: it is made again" in done.err
+    assert (run / kept).read_bytes() == damaged
+    assert (run / "cost.json").read_bytes() == (finished / "run" / "cost.json").read_bytes()
+    _assert_same_arrays(run, finished / "run")
+
+
+@pytest.mark.slow
+def test_a_damaged_network_that_is_deleted_comes_from_the_checkpoint_again(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path)
+    _spoil(run / "model.keras", zeroed)
+    advice = server.call(*RUN, cwd=tmp_path).refused("model.keras", "delete model.keras and")
+    assert "training/history.csv" in advice
+    for name in ("model.keras", "training/history.csv"):
+        (run / name).unlink()
+    assert "Epoch 1:" not in server.call(*RUN, cwd=tmp_path).succeeded().err
+    _assert_same_arrays(run, finished / "run", "model.keras")
+
+
+def _assert_same_arrays(run: Path, other: Path, *more: str) -> None:
+    for kind in ("pruning.h5", "importance.h5", "evaluation.h5", "pruned.keras", *more):
+        found, expected = (arrays_of(folder / kind) for folder in (run, other))
         assert {k: v.tobytes() for k, v in found.items()} == {
             k: v.tobytes() for k, v in expected.items()
         }
@@ -461,7 +507,6 @@ def _assert_untouched(run: Path, before: dict[str, tuple[bytes, int]]) -> None:
         ("training/history.csv", b"epoch,train_loss\n1,abc\n"),
         ("data.json", b'{"source": "digits"'),
         ("data.json", b'{"source": "digits"}'),
-        ("cost.json", b"\xff\xfe"),
     ],
 )
 def test_a_damaged_small_file_is_told(

@@ -34,7 +34,7 @@ runtime: {threads: 1}
 RUN = ("run", "config.yaml", "--run-dir", "run")
 RECORDS = ("pruning.h5", "importance.h5", "evaluation.h5")
 MODELS = ("model.keras", "pruned.keras")
-AFTER_IMPORTANCE = ("pruning.h5", "pruning.previous.h5", "pruned.keras", "evaluation.h5", "report")
+AFTER_IMPORTANCE = ("pruning*.h5", "pruned.keras", "evaluation.h5", "report")
 Result = dict[str, bytes]
 
 
@@ -53,12 +53,11 @@ class Case:
     seconds: float
 
     def copy(self, to: Path, *without: str) -> Path:
-        """Copy the folder, but for some of the run's files; return the run's own."""
+        """Copy the folder, but for some of the run's files (patterns); return the run's own."""
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(self.folder, to)
-        for name in without:
-            path = to / "run" / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for path in [path for name in without for path in (to / "run").glob(name)]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         return to / "run"
 
 

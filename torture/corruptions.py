@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from torture.case import RUN, Ground, Result, differences, result_of
+from torture.case import AFTER_IMPORTANCE, RUN, Ground, Result, differences, result_of
+from torture.interruptions import operations_of
 
-FILES = (
-    "pruning.h5",
-    "importance.h5",
-    "evaluation.h5",
-    "split.csv",
-    "cache/images.npy",
-    "cache/images.csv",
-    "model.keras",
-    "pruned.keras",
-    "run.json",
-    "data.json",
-    "cost.json",
-    "training/history.csv",
-    "training/checkpoint.h5",
+PATTERNS = (
+    "*.h5",
+    "*.csv",
+    "*.json",
+    "*.keras",
+    "cache/*",
+    "training/*.csv",
+    "training/*.h5",
 )
+"""Files that a result depends on, those of the commit before the last among them."""
 PAGE = 4096
 REFUSED = 2
+AFTER_TRAINING = ("model.keras", "importance*.h5", *AFTER_IMPORTANCE)
 STATES = {
-    "training": ("model.keras", "importance.h5", "pruning.h5", "pruned.keras", "evaluation.h5"),
-    "trained": ("importance.h5", "pruning.h5", "pruned.keras", "evaluation.h5", "report"),
-    "pruned": ("evaluation.h5", "cost.json", "report"),
-    "evaluated": ("report",),
+    "in training": (("train", *RUN[1:]), (*AFTER_TRAINING, "training")),
+    "trained": (None, AFTER_TRAINING),
+    "in pruning": (("prune", *RUN[1:], "--set", "pruning.commit_every_s=0"), AFTER_IMPORTANCE),
+    "pruned": (None, ("evaluation.h5", "cost.json", "report")),
+    "evaluated": (None, ("report",)),
 }
-"""How far the run is -> what it does not have yet."""
+"""How far the run is -> the command that was killed half-way, and what it had not made before."""
 
 
 def corrupt(ground: Ground, count: int, seed: int) -> tuple[Counter[str], list[str]]:
@@ -47,13 +46,16 @@ def corrupt(ground: Ground, count: int, seed: int) -> tuple[Counter[str], list[s
         Outcome -> how often (told, mended or harmless, silent), and the silent ones, a line each.
     """
     random, outcomes, silent = np.random.default_rng(seed), Counter[str](), list[str]()
-    folder = ground.place / "corrupted"
+    folder, states = ground.place / "corrupted", _states(ground)
     with ground.progress.task("Corruptions", count) as task:
         for _ in range(count):
-            state = str(random.choice(list(STATES)))
-            run = ground.case.copy(folder, *STATES[state])
-            name = str(random.choice([file for file in FILES if (run / file).exists()]))
-            words = f"{state}, {name}: {_damage(run / name, random)}"
+            state = str(random.choice(list(states)))
+            run = replace(ground.case, folder=states[state]).copy(folder)
+            files = sorted(
+                file for pattern in PATTERNS for file in run.glob(pattern) if file.stat().st_size
+            )
+            path = files[random.integers(len(files))]
+            words = f"{state}, {path.relative_to(run)}: {_damage(path, random)}"
             child = ground.nursery.start(folder, RUN)
             code, said = child.wait(), child.log.read_text()
             outcome = _outcome(code, said, run, ground.case.result)
@@ -62,6 +64,19 @@ def corrupt(ground: Ground, count: int, seed: int) -> tuple[Counter[str], list[s
                 silent.append(f"{words}: {outcome}; {said[-300:]}")
             task.advance(silent=len(silent))
     return outcomes, silent
+
+
+def _states(ground: Ground) -> dict[str, Path]:
+    """Bring a copy of the case into every state."""
+    found = {}
+    for state, (command, missing) in STATES.items():
+        folder = found[state] = ground.place / state.replace(" ", "-")
+        ground.case.copy(folder, *missing)
+        if command:
+            total = operations_of(ground, folder, command)
+            ground.case.copy(folder, *missing)
+            ground.nursery.start(folder, command, total // 2).wait()
+    return found
 
 
 def _outcome(code: int | None, said: str, run: Path, expected: Result) -> str:

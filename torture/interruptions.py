@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,12 @@ def counting(interrupt_at: int) -> None:
     Path.replace = guarded(Path.replace)  # type: ignore[method-assign]
 
 
+def operations_of(ground: Ground, folder: Path, command: Sequence[str]) -> int:
+    """Run a command in `folder` to its end; return how many operations it did."""
+    ground.nursery.start(folder, command, -1).wait()
+    return int((folder / "operations").read_text())
+
+
 def interrupt(ground: Ground, most: int | None) -> tuple[int, list[str]]:
     """Interrupt pruning runs of the case, each at another operation, and go on.
 
@@ -68,8 +74,7 @@ def interrupt(ground: Ground, most: int | None) -> tuple[int, list[str]]:
     folder, faults = ground.place / "interrupted", list[str]()
     prune = ("prune", *RUN[1:], "--set", "pruning.commit_every_s=0")
     ground.case.copy(folder, *AFTER_IMPORTANCE)
-    ground.nursery.start(folder, prune, -1).wait()
-    total = int((folder / "operations").read_text())
+    total = operations_of(ground, folder, prune)
     chosen = range(1, total + 1, max(1, -(-total // (most or total))))
     with ground.progress.task("Interrupted operations", len(chosen)) as task:
         for number in chosen:

@@ -20,6 +20,7 @@ from kvasir_prune.cli.supervisor import supervise, without_retries
 from kvasir_prune.config import RunConfig, dump, identity, load_config
 from kvasir_prune.errors import DeviceError, Interrupted, StorageError
 from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.experiment.mending import mend_files, mend_record
 from kvasir_prune.experiment.status import FINISHED, status_of
 from kvasir_prune.ledger.identity import check
 
@@ -276,12 +277,13 @@ def _load_keras() -> None:
 
 def _reached(config: RunConfig, folder: RunFolder, progress: RichProgress) -> str | None:
     """Return the stage a run is in, None before it has a split; refuses another run's folder."""
+    for sentence in mend_record(folder):
+        progress.note(sentence)
     record = folder.read_record()
     if record is None or not folder.has_begun(record):
         return None
     check(record["identity"], identity(config), where=folder.path, kind="configuration")
-    folder.check(record)
-    for sentence in folder.mend():
+    for sentence in mend_files(folder, record):
         progress.note(sentence)
     return status_of(folder).stage
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 
@@ -14,9 +15,13 @@ console = Console(stderr=True)
 """Where everything is said that is not a result."""
 
 
+SUPERVISED = "KVASIR_PRUNE_COMMAND"
+"""Variable by which a supervisor tells its processes the command line that the user gave."""
+
+
 def own_command() -> str:
-    """Return the command line of this process, to be given again."""
-    return shlex.join(["kvasir-prune", *sys.argv[1:]])
+    """Return the command line to be given again."""
+    return os.environ.get(SUPERVISED) or shlex.join(["kvasir-prune", *sys.argv[1:]])
 
 
 def say_how_to_go_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
+from kvasir_prune.cli.resuming import SUPERVISED, own_command
 from kvasir_prune.cli.signals import WATCHED
 from kvasir_prune.errors import DeviceError
 
@@ -65,7 +67,9 @@ def _run(arguments: Sequence[str]) -> int:
     process: subprocess.Popen[bytes] | None = None
     before = {number: signal.signal(number, pass_on) for number in WATCHED}
     try:
-        process = subprocess.Popen(command, process_group=0)
+        process = subprocess.Popen(
+            command, process_group=0, env={**os.environ, SUPERVISED: own_command()}
+        )
         for number in tuple(came):
             process.send_signal(number)
         return process.wait()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,12 @@ def _resized(image: SourceImage, side_px: int | None) -> NDArray[np.uint8] | Non
 
 def _open(target: Path, count: int, first: NDArray[np.uint8]) -> NDArray[np.uint8]:
     shape = (count, *first.shape)
-    return np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
+    array = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        # Or a full disk would be told by a SIGBUS at some image.
+        with target.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, target.stat().st_size)
+    return array
 
 
 def _check_size(array: NDArray[np.uint8], pixels: NDArray[np.uint8], path: str) -> None:

@@ -96,12 +96,22 @@ class _Folder:
             try:
                 yield path, (self.location / path).read_bytes()
             except OSError as error:
-                raise DataError(
-                    "A file cannot be read.",
-                    where=self.location / path,
-                    got=error.strerror,
-                    fix="mend its permissions or its link, or take it out of the folder",
-                ) from None
+                raise self._unreadable(path, error) from None
+
+    def _unreadable(self, path: str, error: OSError) -> DataError:
+        if not self.location.is_dir():
+            return DataError(
+                "The folder of the images has vanished.",
+                where=self.location,
+                got=error.strerror,
+                fix="bring it back (is its disk still mounted?), then give the same command again",
+            )
+        return DataError(
+            "A file cannot be read.",
+            where=self.location / path,
+            got=error.strerror,
+            fix="mend its permissions or its link, or take it out of the folder",
+        )
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,10 @@ class Run:
             check(stored["identity"], identity(config), where=folder.path, kind="configuration")
             check(stored["versions"], versions, where=folder.path, kind="set of versions")
             self.record = stored
+            if not stored["devices"] and not folder.training.exists():
+                # Planned, perhaps elsewhere; the settings are those of where it is computed.
+                self.record = {**stored, **self._settings()}
+                folder.write_record(self.record)
         for name, values in environment.restore(self.record["environment"]).items():
             progress.note(f"{name} is set to the run's own value: {values[1]}, not {values[0]}")
         runtime = config.runtime.model_copy(update={"threads": self.record["threads"]})
@@ -130,16 +134,20 @@ class Run:
         record: dict[str, Any] = {
             "command": command,
             "created": _now(),
-            "threads": self.config.runtime.threads or backend.available_threads(),
             "identity": identity(self.config),
             "versions": versions,
             "digests": {"config": digest(self.config)},
             "files": {},
-            "environment": environment.found(),
             "devices": [],
+            **self._settings(),
         }
         self.folder.write_record(record)
         return record
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what can change the last bits of a loss and is kept for the whole run."""
+        threads = self.config.runtime.threads or backend.available_threads()
+        return {"threads": threads, "environment": environment.found()}
 
     @property
     def digests(self) -> dict[str, str]:

@@ -13,8 +13,7 @@ from typing import Any
 from kvasir_prune.errors import RunFolderError
 from kvasir_prune.experiment.ownership import owning
 from kvasir_prune.ledger import run_record
-from kvasir_prune.ledger.hdf5_file import can_go_back, go_back
-from kvasir_prune.publish import sweep_partials
+from kvasir_prune.publish import MENDED_BY, previous, storage_error, sweep_partials
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,11 @@ class RunFolder:
     def training(self) -> Path:
         """Folder of the training's checkpoints, history and TensorBoard events."""
         return self.path / "training"
+
+    @property
+    def checkpoint(self) -> Path:
+        """State of the training after its last epoch (HDF5)."""
+        return self.training / "checkpoint.h5"
 
     @property
     def history(self) -> Path:
@@ -112,11 +116,12 @@ class RunFolder:
 
         Raises:
             RunFolderError: it cannot be made or written, or holds something else.
+            StorageError: the disk is full or read-only.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             foreign = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
-            if foreign and not self.record.exists():
+            if foreign and not (self.record.exists() or previous(self.record).exists()):
                 raise RunFolderError(
                     "The run folder holds other files and is no run.",
                     where=self.path,
@@ -126,6 +131,8 @@ class RunFolder:
                 )
             self._check_writable()
         except OSError as error:
+            if error.errno in MENDED_BY:
+                raise storage_error(error, self.path) from None
             raise RunFolderError(
                 "The run folder cannot be made or written.",
                 where=self.path,
@@ -143,43 +150,6 @@ class RunFolder:
         with owning(self.path):
             sweep_partials(self.path)
             yield
-
-    def mend(self) -> tuple[str, ...]:
-        """Go back to the commit before the last where that is damaged; by the owner only.
-
-        What was made from a ledger that went back is removed, and made again.
-
-        Returns:
-            A sentence for every file that was damaged.
-
-        Raises:
-            LedgerError: a file is damaged, and so is the commit before, or there is none.
-        """
-        sentences = []
-        for path, made_from_it in (
-            (self.importance, ()),
-            (self.ledger, (self.pruned, self.evaluation)),
-        ):
-            if can_go_back(path):
-                for made in made_from_it:
-                    made.unlink(missing_ok=True)
-            if kept := go_back(path):
-                sentences.append(
-                    f"{path.name} is damaged and kept as {kept.name}: "
-                    "the run goes on from the commit before"
-                )
-        return tuple(sentences)
-
-    def check(self, record: Mapping[str, Any]) -> None:
-        """Refuse to go on where a finished file is no longer what it was.
-
-        Raises:
-            LedgerError: naming the file.
-        """
-        sealed = (self.data, self.split, self.history, self.model, self.pruned, self.cost)
-        for path in sealed:
-            if run_record.is_finished(record, path):
-                run_record.check_file(record, path)
 
     def has_begun(self, record: Mapping[str, Any]) -> bool:
         """Return whether anything was computed that depends on the recorded configuration."""

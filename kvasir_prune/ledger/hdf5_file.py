@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 
 from kvasir_prune.errors import LedgerError
-from kvasir_prune.publish import previous, publishing, sha256_file, storage_errors_named
+from kvasir_prune.publish import previous, publishing, sha256_file
 
 USER_BLOCK = 512
 SEAL = "kvasir_prune sha256 "
@@ -54,13 +54,20 @@ def seal(path: Path) -> None:
 
 
 @contextmanager
-def reading_hdf5(path: Path, schema_version: int) -> Iterator[h5py.File]:
+def reading_hdf5(
+    path: Path, schema_version: int, *, mended_by: str | None = None
+) -> Iterator[h5py.File]:
     """Open a file written by `publishing_hdf5`.
+
+    Args:
+        path: of the file.
+        schema_version: that it must have.
+        mended_by: what helps if it is damaged, where that is not the usual.
 
     Raises:
         LedgerError: it is damaged, or another version of this package wrote it.
     """
-    check_seal(path)
+    check_seal(path, mended_by=mended_by)
     with h5py.File(path, "r") as file:
         found = file.attrs["schema_version"]
         if found != schema_version:
@@ -68,55 +75,19 @@ def reading_hdf5(path: Path, schema_version: int) -> Iterator[h5py.File]:
         yield file
 
 
-def check_seal(path: Path) -> None:
+def check_seal(path: Path, *, mended_by: str | None = None) -> None:
     """Raise `LedgerError` unless the file is, byte for byte, what was published."""
     try:
         with path.open("rb") as stream:
             block = stream.read(USER_BLOCK)
         whole = block == _seal_of(path)
     except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from None
+        raise _damaged(path, error.strerror or str(error), mended_by) from None
     if block.startswith(HDF5_SIGNATURE):
         raise _of_another_version(path, "an HDF5 file without a digest", None)
     if not whole:
-        raise _damaged(path, "other bytes than were written: they do not match their digest")
-
-
-def is_damaged(path: Path) -> bool:
-    """Return whether there is a file that is not what was published."""
-    try:
-        if path.exists():
-            check_seal(path)
-    except LedgerError:
-        return True
-    return False
-
-
-def can_go_back(path: Path) -> bool:
-    """Return whether a file is damaged and the commit before it whole."""
-    return is_damaged(path) and previous(path).exists() and not is_damaged(previous(path))
-
-
-def go_back(path: Path) -> Path | None:
-    """Put the commit before the last in the place of a damaged file; the evidence is kept.
-
-    Returns:
-        Where the damaged file is kept now; None if there is no file, or a whole one.
-
-    Raises:
-        LedgerError: it is damaged, and so is the commit before it, or there is none.
-        StorageError: the files cannot be renamed.
-    """
-    if not is_damaged(path):
-        return None
-    if not can_go_back(path):
-        check_seal(path)
-    with storage_errors_named(path):
-        kept = _unused_name(path)
-        os.link(path, kept)
-    with publishing(path) as temporary:
-        temporary.write_bytes(previous(path).read_bytes())
-    return kept
+        reason = "other bytes than were written: they do not match their digest"
+        raise _damaged(path, reason, mended_by)
 
 
 @contextmanager
@@ -131,24 +102,17 @@ def _errors_of_hdf5() -> Iterator[None]:
         raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
-def _unused_name(path: Path) -> Path:
-    number = 1
-    while (kept := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
-        number += 1
-    return kept
-
-
 def _seal_of(path: Path) -> bytes:
     line = f"{SEAL}{sha256_file(path, start=USER_BLOCK)}\n"
     return line.encode().ljust(USER_BLOCK, b"\0")
 
 
-def _damaged(path: Path, reason: str) -> LedgerError:
+def _damaged(path: Path, reason: str, mended_by: str | None) -> LedgerError:
     return LedgerError(
         "A file of the run is damaged.",
         where=path,
         got=reason,
-        fix=GO_BACK if previous(path).exists() else START_AGAIN,
+        fix=mended_by or (GO_BACK if previous(path).exists() else START_AGAIN),
     )
 
 

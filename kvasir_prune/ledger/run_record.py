@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from kvasir_prune.errors import LedgerError, RunFolderError
-from kvasir_prune.ledger.hdf5_file import START_AGAIN
-from kvasir_prune.publish import publish_text, sha256_file
+from kvasir_prune.ledger.hdf5_file import GO_BACK, START_AGAIN
+from kvasir_prune.publish import previous, publish_text, sha256_file
 
 SCHEMA_VERSION = 2
 CONTENT = {
@@ -36,13 +36,10 @@ def read(path: Path) -> dict[str, Any] | None:
     Raises:
         RunFolderError: it is damaged or unreadable, or of another schema version.
     """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = content.pop("schema_version")
-    except (FileNotFoundError, NotADirectoryError):
+    if not path.exists():
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(path, error) from None
+    content = _parsed(path)
+    version = content.pop("schema_version")
     if version != SCHEMA_VERSION:
         raise RunFolderError(
             "The run folder was written by another version of this package.",
@@ -51,19 +48,19 @@ def read(path: Path) -> dict[str, Any] | None:
             expected=f"schema version {SCHEMA_VERSION}",
             fix="use the version that wrote it, or give a new folder with --run-dir",
         )
-    seal = content.pop("sha256", None)
-    for key, kind in CONTENT.items():
-        if not isinstance(content.get(key), kind):
-            raise _damaged(path, f"{key}: {content.get(key)!r}")
-    if seal != _digest(content):
-        raise _damaged(path, "other content than was written: it does not match its digest")
+    del content["sha256"]
     return content
 
 
+def check(path: Path) -> None:
+    """Raise `RunFolderError` if a `run.json` is damaged; one of another version is not."""
+    _parsed(path)
+
+
 def write(path: Path, record: Mapping[str, Any]) -> None:
-    """Publish a `run.json`."""
+    """Publish a `run.json`; the one before it stays beside it."""
     content = {"schema_version": SCHEMA_VERSION, **record, "sha256": _digest(record)}
-    publish_text(path, json.dumps(content, indent=2) + "\n")
+    publish_text(path, json.dumps(content, indent=2) + "\n", keep_previous=True)
 
 
 def sealed(record: Mapping[str, Any], *paths: Path) -> dict[str, Any]:
@@ -76,8 +73,13 @@ def is_finished(record: Mapping[str, Any], path: Path) -> bool:
     return path.name in record["files"] and path.exists()
 
 
-def check_file(record: Mapping[str, Any], path: Path) -> None:
+def check_file(record: Mapping[str, Any], path: Path, *, mended_by: str = START_AGAIN) -> None:
     """Refuse a finished file that is no longer what was recorded.
+
+    Args:
+        record: of the run.
+        path: of the file.
+        mended_by: what helps.
 
     Raises:
         LedgerError: its digest is another.
@@ -89,8 +91,26 @@ def check_file(record: Mapping[str, Any], path: Path) -> None:
             where=path,
             got=f"SHA-256 {digest}",
             expected=record["files"].get(path.name, "a file that the run has finished"),
-            fix=START_AGAIN,
+            fix=mended_by,
         )
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    """Return everything in the file; what is in it is checked if this version wrote it."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = content["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from None
+    if version != SCHEMA_VERSION:
+        return content
+    for key, kind in CONTENT.items():
+        if not isinstance(content.get(key), kind):
+            raise _damaged(path, f"{key}: {content.get(key)!r}")
+    outside = ("schema_version", "sha256")
+    if content.get("sha256") != _digest({k: v for k, v in content.items() if k not in outside}):
+        raise _damaged(path, "other content than was written: it does not match its digest")
+    return content
 
 
 def _digest(record: Mapping[str, Any]) -> str:
@@ -103,5 +123,5 @@ def _damaged(path: Path, reason: object) -> RunFolderError:
         where=path,
         got=reason,
         expected="JSON as this package writes it",
-        fix="restore the file from a copy, or give a new folder with --run-dir",
+        fix=GO_BACK if previous(path).exists() else START_AGAIN,
     )

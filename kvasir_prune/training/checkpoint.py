@@ -9,6 +9,7 @@ that refers to it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def load(folder: Path, model: keras.Model) -> History:
     path = folder / CHECKPOINT
     if not path.exists():
         return ()
-    with reading_hdf5(path, SCHEMA_VERSION) as file:
+    with _reading(path) as file:
         _assign(file, variables_of(model), path)
         return tuple(Epoch(int(row[0]), *map(float, row[1:])) for row in file["history"][()])
 
@@ -76,8 +77,16 @@ def load_best(folder: Path, model: keras.Model, best: int) -> None:
         LedgerError: their file is missing or damaged.
     """
     path = _best(folder, best)
-    with reading_hdf5(path, SCHEMA_VERSION) as file:
+    with _reading(path) as file:
         _assign(file, list(model.weights), path)
+
+
+def _reading(path: Path) -> AbstractContextManager[h5py.File]:
+    fix = (
+        f"restore the file from a copy, or delete the folder {path.parent}: the training starts "
+        "again at its first epoch"
+    )
+    return reading_hdf5(path, SCHEMA_VERSION, mended_by=fix)
 
 
 def _best(folder: Path, epoch: int) -> Path:

@@ -1,0 +1,88 @@
+"""What becomes of a run's damaged files when it goes on.
+
+Records go back to the commit before the last. What was made from the ledger is made again. Anything
+else is refused: another split or network may be somebody's wish, which is a matter for a new run
+folder. A damaged file is kept beside the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.ledger import run_record
+from kvasir_prune.ledger.hdf5_file import check_seal
+from kvasir_prune.ledger.recovery import go_back, is_damaged, needs_the_commit_before, set_aside
+
+FROM_IMAGES = (
+    "restore the file from a copy, or delete split.csv and data.json: they are made again from the "
+    "images, and must come out as they were"
+)
+FROM_TRAINING = (
+    "restore the file from a copy, or delete model.keras and training/history.csv: the training "
+    "makes them again, from its checkpoint if that is there, and must come to the same weights"
+)
+
+
+def mend_record(folder: RunFolder) -> Iterator[str]:
+    """Go back to the `run.json` before the last if the last is damaged or gone; the owner only.
+
+    What is finished since is then done again, to the same result.
+
+    Yields:
+        A sentence for what was done.
+
+    Raises:
+        RunFolderError: it is damaged, and so is the one before, or there is none.
+    """
+    if needs_the_commit_before(folder.record, run_record.check):
+        yield go_back(folder.record)
+
+
+def mend_files(folder: RunFolder, record: Mapping[str, Any]) -> Iterator[str]:
+    """Mend every other damaged file of a run; the owner only.
+
+    Args:
+        folder: of the run.
+        record: its `run.json`.
+
+    Yields:
+        A sentence for every file.
+
+    Raises:
+        LedgerError: naming a file that can neither go back nor be made again.
+    """
+    for made_together, mended_by in (
+        ((folder.data, folder.split), FROM_IMAGES),
+        ((folder.history, folder.model), FROM_TRAINING),
+    ):
+        for path in made_together:
+            if run_record.is_finished(record, path):
+                run_record.check_file(record, path, mended_by=mended_by)
+    if needs_the_commit_before(folder.importance, check_seal):
+        yield go_back(folder.importance)
+    if needs_the_commit_before(folder.ledger, check_seal):
+        # First what was made from it: killed in between, it must not look up to date.
+        for made in (folder.pruned, folder.evaluation):
+            made.unlink(missing_ok=True)
+        yield go_back(folder.ledger)
+    for path in (folder.pruned, folder.cost):
+        if _is_other(record, path):
+            yield _made_again(path)
+    if is_damaged(folder.evaluation, check_seal):
+        yield _made_again(folder.evaluation)
+
+
+def _is_other(record: Mapping[str, Any], path: Path) -> bool:
+    """Return whether a finished file is no longer what was recorded."""
+    return run_record.is_finished(record, path) and is_damaged(
+        path, partial(run_record.check_file, record)
+    )
+
+
+def _made_again(path: Path) -> str:
+    kept = set_aside(path)
+    return f"{path.name} is damaged, or was changed, and kept as {kept.name}: it is made again"
