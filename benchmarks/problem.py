@@ -15,11 +15,11 @@ from benchmarks.dense import train_behind
 from benchmarks.suites import Suite
 from kvasir_prune.config import RunConfig, load_config
 from kvasir_prune.data import Dataset, prepare
-from kvasir_prune.experiment.context import load_model
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.importance.scorers import scorer_of
 from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.models import Chain, build, read_chain
+from kvasir_prune.models.file import load_model
 from kvasir_prune.progress import Progress
 from kvasir_prune.pruning import Exhaustive, Greedy, Strategy
 from kvasir_prune.publish import publishing

@@ -7,8 +7,8 @@ from dataclasses import replace
 import keras
 
 from benchmarks.problem import Problem
-from kvasir_prune.experiment.context import load_model
 from kvasir_prune.models import Chain, read_chain
+from kvasir_prune.models.file import load_model
 from kvasir_prune.progress import Progress
 from kvasir_prune.publish import publishing
 from kvasir_prune.training.fit import train

@@ -14,20 +14,18 @@ from typing import TYPE_CHECKING, Any
 from kvasir_prune import backend, environment
 from kvasir_prune.config import RunConfig, digest, dump, identity
 from kvasir_prune.data import Dataset, prepare
-from kvasir_prune.errors import DeviceError, ModelError, RunFolderError
+from kvasir_prune.experiment.device import OTHER_DEVICE, check_device
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.ledger import run_record
 from kvasir_prune.ledger.identity import check, origin
 from kvasir_prune.progress import Progress
-from kvasir_prune.publish import publish_text, publishing
+from kvasir_prune.publish import publish_text
 
 if TYPE_CHECKING:
     from kvasir_prune.importance.scorer import Scorer
     from kvasir_prune.importance.scoring_set import ScoringSet
     from kvasir_prune.models import Chain
 
-OTHER_DEVICE = 1e-6
-"""Largest relative difference of the losses of one network on two devices."""
 _PINNED = {
     "split": "split of the images",
     "pixels": "decoder of the images, which gave other pixels",
@@ -100,26 +98,8 @@ class Run:
         device, known = backend.device(), [entry["device"] for entry in self.record["devices"]]
         if not computes_results:
             return
-        is_other = bool(known) and device != known[-1] and not self._accept_device_change
-        if is_other and known[-1].startswith("GPU") and not device.startswith("GPU"):
-            raise DeviceError(
-                "The run was made on a GPU, and the backend finds none.",
-                where=self.folder.path,
-                got=device,
-                expected=known[-1],
-                fix="make the GPU visible, or go on without it, accepting that the result is not "
-                "bit for bit the same: kvasir-prune run ... --accept-device-change",
-            )
-        if is_other:
-            raise RunFolderError(
-                "The run was made on another device, whose losses may have other last bits.",
-                where=self.folder.path,
-                got=device,
-                expected=known[-1],
-                fix="go on there, give a new folder with --run-dir, or accept that the "
-                "result is not, bit for bit, that of one device: kvasir-prune run ... "
-                "--accept-device-change",
-            )
+        if known and not self._accept_device_change:
+            check_device(device, known[-1], where=self.folder.path)
         if known[-1:] != [device]:
             entry = {"device": device, "since": _now()}
             self.record = {**self.record, "devices": [*self.record["devices"], entry]}
@@ -221,6 +201,7 @@ class Run:
             RunFolderError: its weights are not those that this run trained.
         """
         from kvasir_prune.models import digest_of, read_chain, weights_of
+        from kvasir_prune.models.file import load_model
 
         chain = read_chain(load_model(self.folder.model))
         self.pin("weights", digest_of(weights_of(chain)))
@@ -256,28 +237,3 @@ class Run:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def publish_model(model: Any, path: Path) -> None:
-    """Publish a Keras model whole."""
-    with publishing(path) as temporary:
-        model.save(temporary)
-
-
-def load_model(path: Any) -> Any:
-    """Load a Keras model file.
-
-    Raises:
-        ModelError: it is damaged.
-    """
-    import keras
-
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:
-        raise ModelError(
-            "The model file cannot be read.",
-            where=path,
-            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            fix="restore the file from a copy, or start again in a new run folder",
-        ) from None

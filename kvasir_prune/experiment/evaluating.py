@@ -13,9 +13,10 @@ from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.cost import cost_of
 from kvasir_prune.evaluation.metrics import loss_accuracy
 from kvasir_prune.evaluation.predict import predict
-from kvasir_prune.experiment.context import Run, load_model
+from kvasir_prune.experiment.context import Run
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.models import read_chain, weights_of
+from kvasir_prune.models.file import load_model
 from kvasir_prune.models.section import Section
 from kvasir_prune.pruning.evolution import points, replay
 from kvasir_prune.publish import publish_text

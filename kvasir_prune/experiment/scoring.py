@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from kvasir_prune.experiment.context import Run, publish_model
+from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.forecast import fates, of_importance, of_pruning
 from kvasir_prune.experiment.pace import IMPORTANCE, PRUNING, PaceKeeper
 from kvasir_prune.experiment.run_log import RunLog
@@ -18,6 +18,7 @@ from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, State
 from kvasir_prune.ledger.identity import check
 from kvasir_prune.models import Hidden, cut, weights_of
+from kvasir_prune.models.file import publish_model
 from kvasir_prune.pruning import prune
 from kvasir_prune.pruning.verification import check_baseline, check_ledger
 from kvasir_prune.types import Entry, LayerSize, LossAccuracy, Removed

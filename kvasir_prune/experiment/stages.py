@@ -7,12 +7,13 @@ from typing import Any
 
 from kvasir_prune import backend
 from kvasir_prune.experiment import evaluating, reporting
-from kvasir_prune.experiment.context import Run, publish_model
+from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.preparing import Stage
 from kvasir_prune.experiment.scoring import measure_importance, prune_network, sizes_of
 from kvasir_prune.experiment.strategies import check_nodes
 from kvasir_prune.experiment.tensorboard import EventLog
 from kvasir_prune.models import read_chain
+from kvasir_prune.models.file import publish_model
 from kvasir_prune.publish import publish_text
 from kvasir_prune.training.fit import train
 from kvasir_prune.training.history import to_csv
