@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -13,7 +17,8 @@ from hypothesis import strategies as st
 from kvasir_prune.config.method import Adam, EarlyStopping, Sgd, TrainingConfig
 from kvasir_prune.data.dataset import Dataset
 from kvasir_prune.errors import LedgerError, NumericalError
-from kvasir_prune.progress import Silent
+from kvasir_prune.progress import Silent, Task
+from kvasir_prune.training import checkpoint
 from kvasir_prune.training.fit import epoch_batches, train
 from kvasir_prune.training.history import (
     Epoch,
@@ -70,6 +75,55 @@ def test_interrupted_training_ends_with_the_same_bits(
     resumed, again = trained(name, config, tmp_path / "cut")
     assert again == history
     for one, other in zip(alone.get_weights(), resumed.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
+
+class Stopped(Exception):
+    """The training was stopped from outside."""
+
+
+class StoppingAt(Silent):
+    """Stops a training at a batch; counted from where the training goes on."""
+
+    def __init__(self, batch: int) -> None:
+        self._left = batch
+
+    @contextmanager
+    def task(self, description: str, total: float | None) -> Iterator[Task]:
+        yield self
+
+    def advance(self, steps: float = 1, **facts: object) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Stopped
+
+    def foresee(self, done_s: float, left_s: float, **facts: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(("name", "optimizer"), [("mlp", ADAM), ("vgg16_bn", SGD)])
+def test_a_training_stopped_within_its_epochs_goes_on_at_the_batch(
+    tmp_path: Path, name: str, optimizer: Sgd | Adam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "MOST_OF_TIME", math.inf)
+    config = settings(optimizer).model_copy(update={"commit_every_s": 0.0})
+    alone, history = trained(name, config, tmp_path / "alone")
+    cut, begun, steps = tmp_path / "cut", set(), 0
+    cut.mkdir()
+    for _ in range(100):
+        model = network(name)
+        running = train(model, dataset(name), config, cut, seed=7, progress=StoppingAt(3))
+        try:
+            again = list(running)[-1]
+            break
+        except Stopped:
+            with h5py.File(cut / "checkpoint.h5") as file:
+                begun.add(int(file["passed"][0]))
+            steps += 1
+    assert steps >= 2
+    assert begun - {0}
+    assert again == history
+    for one, other in zip(alone.get_weights(), model.get_weights(), strict=True):
         assert np.array_equal(one, other)
 
 

@@ -27,6 +27,7 @@ training:
   batch_size: 16
   optimizer: {name: adam, learning_rate: 0.01}
   early_stopping: {patience: 4}
+  commit_every_s: 0
 pruning: {ignore_below: -5.0e-4, commit_every_s: 0.02}
 evaluation: {every_removals: 20}
 runtime: {threads: 1}

@@ -1,4 +1,4 @@
-"""The state of a training between two epochs, published whole: weights, optimizer, seeds, history.
+"""The state of a training between two batches, published whole: weights, optimizer, seeds, history.
 
 Keras's BackupAndRestore brings back neither the early stopping nor the best weights nor the
 shuffling. Here the first and the last are functions of the history, the seed and the epoch; the
@@ -8,8 +8,10 @@ that refers to it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,23 @@ from kvasir_prune.publish import sweep_partials
 from kvasir_prune.training.history import Epoch, History
 
 CHECKPOINT = "checkpoint.h5"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+MOST_OF_TIME = 0.02
+"""Share of a training's time that checkpoints within its epochs may take."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """How far an epoch is.
+
+    Attributes:
+        batches: taken of it.
+        loss, accuracy: sums over their images, losses in nats.
+    """
+
+    batches: int = 0
+    loss: float = 0.0
+    accuracy: float = 0.0
 
 
 def variables_of(model: keras.Model) -> list[Any]:
@@ -55,8 +73,34 @@ def save(folder: Path, model: keras.Model, history: Sequence[Epoch], best: int) 
             other.unlink()
 
 
-def load(folder: Path, model: keras.Model) -> History:
-    """Bring `model` to the last published state and return its history; () where there is none.
+class WithinEpochs:
+    """Checkpoints within an epoch, as often as their size allows.
+
+    Args:
+        folder: existing folder of the training.
+        model: compiled.
+        every_s: least time between two of them, in seconds.
+    """
+
+    def __init__(self, folder: Path, model: keras.Model, every_s: float) -> None:
+        self._path, self._model, self._every_s = folder / CHECKPOINT, model, every_s
+        self._due = time.monotonic() + every_s
+
+    def offer(self, history: Sequence[Epoch], passed: Passed) -> None:
+        """Publish the state behind a batch if it is time to."""
+        began = time.monotonic()
+        if began < self._due:
+            return
+        _publish(self._path, variables_of(self._model), history, passed)
+        ended = time.monotonic()
+        self._due = ended + max(self._every_s, (ended - began) / MOST_OF_TIME)
+
+
+def load(folder: Path, model: keras.Model) -> tuple[History, Passed]:
+    """Bring `model` to the last published state.
+
+    Returns:
+        The history, () where nothing was published, and how far the epoch after it is.
 
     Raises:
         LedgerError: the checkpoint is damaged or belongs to another network.
@@ -64,10 +108,12 @@ def load(folder: Path, model: keras.Model) -> History:
     sweep_partials(folder)
     path = folder / CHECKPOINT
     if not path.exists():
-        return ()
+        return (), Passed()
     with _reading(path) as file:
         _assign(file, variables_of(model), path)
-        return tuple(Epoch(int(row[0]), *map(float, row[1:])) for row in file["history"][()])
+        history = tuple(Epoch(int(row[0]), *map(float, row[1:])) for row in file["history"][()])
+        batches, loss, accuracy = file["passed"][()]
+        return history, Passed(int(batches), float(loss), float(accuracy))
 
 
 def load_best(folder: Path, model: keras.Model, best: int) -> None:
@@ -97,13 +143,16 @@ def _seeds(model: keras.Model) -> list[Any]:
     return [v for layer in model.layers for v in layer.variables if "seed" in v.path]
 
 
-def _publish(path: Path, variables: Sequence[Any], history: Sequence[Epoch]) -> None:
+def _publish(
+    path: Path, variables: Sequence[Any], history: Sequence[Epoch], passed: Passed = Passed()
+) -> None:
     rows = [
         (e.epoch, e.train_loss, e.train_accuracy, e.validation_loss, e.validation_accuracy)
         for e in history
     ]
     with publishing_hdf5(path, SCHEMA_VERSION) as file:
         file.create_dataset("history", data=np.array(rows, np.float64).reshape(-1, 5))
+        file.create_dataset("passed", data=np.array(astuple(passed), np.float64))
         for number, variable in enumerate(variables):
             dataset = file.create_dataset(f"variables/{number:05d}", data=_value(variable))
             dataset.attrs["path"] = variable.path

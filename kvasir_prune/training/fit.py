@@ -1,9 +1,10 @@
-"""Fitting a network to the training images, one epoch a step, resumable between epochs."""
+"""Fitting a network to the training images, one epoch a step, resumable between batches."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import keras
@@ -21,6 +22,7 @@ from kvasir_prune.models.forward import weights_of
 from kvasir_prune.models.section import Section
 from kvasir_prune.progress import Progress, Task
 from kvasir_prune.training import checkpoint
+from kvasir_prune.training.checkpoint import Passed
 from kvasir_prune.training.history import Epoch, History, best_epoch, is_over
 from kvasir_prune.types import TRAIN, VALIDATION, LossAccuracy
 
@@ -70,7 +72,8 @@ def train(
         jit_compile=backend.compiles_training(),
     )
     logits.optimizer.build(logits.trainable_variables)
-    history = checkpoint.load(folder, logits)
+    history, begun = checkpoint.load(folder, logits)
+    within = checkpoint.WithinEpochs(folder, logits, config.commit_every_s)
     network = Section(read_chain(model))
     yield history
     while not is_over(history, config):
@@ -78,7 +81,12 @@ def train(
         title = f"Epoch {number} of at most {config.max_epochs}"
         steps = math.ceil(len(dataset.rows[TRAIN]) / config.batch_size)
         with progress.task(title, steps) as task:
-            fitted = _fit(logits, dataset, config.batch_size, (seed, number), task)
+            task.advance(begun.batches)
+            batches = epoch_batches(dataset, config.batch_size, seed, number)
+            for passed in _fit(logits, dataset, batches, begun, task=task, where=f"epoch {number}"):
+                within.offer(history, passed)
+                begun = passed
+        fitted, begun = _means(begun, dataset), Passed()
         measured = _validate(network, model, dataset, config.batch_size)
         history = (*history, _epoch(number, fitted, measured))
         checkpoint.save(folder, logits, history, best_epoch(history, config.early_stopping))
@@ -87,26 +95,38 @@ def train(
 
 
 def _fit(
-    logits: keras.Model, dataset: Dataset, batch_size: int, order: tuple[int, int], task: Task
-) -> LossAccuracy:
-    """Take one pass over the training images; return the means over them.
+    logits: keras.Model,
+    dataset: Dataset,
+    batches: Iterable[NDArray[np.intp]],
+    begun: Passed,
+    *,
+    task: Task,
+    where: str,
+) -> Iterator[Passed]:
+    """Take the rest of a pass over the training images; yield how far it is behind every batch.
 
     Batch by batch rather than with `fit`, which shuffles by a global state that no checkpoint
     holds, and whose generator threads under TensorFlow can wait for each other for ever.
     """
-    loss = accuracy = 0.0
-    for number, rows in enumerate(epoch_batches(dataset, batch_size, *order), start=1):
+    passed = begun
+    for rows in islice(batches, begun.batches, None):
         logits.reset_metrics()
         logs: dict[str, float] = logits.train_on_batch(
             dataset.images[rows], dataset.labels[rows], return_dict=True
         )
-        if not math.isfinite(logs["loss"]):
-            raise _diverged(f"epoch {order[1]}, batch {number}", logs["loss"])
-        loss += float(logs["loss"]) * len(rows)
-        accuracy += float(logs["accuracy"]) * len(rows)
-        task.advance(1, loss=f"{logs['loss']:.4f}", accuracy=f"{logs['accuracy']:.4f}")
+        number, loss, accuracy = passed.batches + 1, float(logs["loss"]), float(logs["accuracy"])
+        if not math.isfinite(loss):
+            raise _diverged(f"{where}, batch {number}", loss)
+        images = len(rows)
+        passed = Passed(number, passed.loss + loss * images, passed.accuracy + accuracy * images)
+        yield passed
+        task.advance(1, loss=f"{loss:.4f}", accuracy=f"{accuracy:.4f}")
+
+
+def _means(passed: Passed, dataset: Dataset) -> LossAccuracy:
+    """Return the means over the training images behind a whole pass."""
     images = len(dataset.rows[TRAIN])
-    return LossAccuracy(loss / images, accuracy / images)
+    return LossAccuracy(passed.loss / images, passed.accuracy / images)
 
 
 def _validate(
