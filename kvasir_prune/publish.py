@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from kvasir_prune.errors import StorageError
 
+log = logging.getLogger(__name__)
+"""Told of every durable publish."""
 MENDED_BY = {
     errno.ENOSPC: "free some room on the disk, then give the same command again",
     errno.EDQUOT: "free some of your quota, then give the same command again",
@@ -24,13 +29,21 @@ MENDED_BY = {
 
 
 @contextmanager
-def publishing(target: Path, *, keep_previous: bool = False) -> Iterator[Path]:
+def publishing(
+    target: Path,
+    *,
+    keep_previous: bool = False,
+    durable: bool = True,
+    holds: Mapping[str, object] = MappingProxyType({}),
+) -> Iterator[Path]:
     """Give a temporary path to write to; publish it as `target` when the block ends well.
 
     Args:
         target: final path; its folder must exist. An existing file is replaced.
         keep_previous: keep the replaced file as `previous(target)`; not on file systems without
             hard links.
+        durable: whether it must outlive a power cut; only then it is logged.
+        holds: what is in it, for the log.
 
     Yields:
         A path beside `target` with the same suffix (Keras judges formats by suffix).
@@ -38,23 +51,29 @@ def publishing(target: Path, *, keep_previous: bool = False) -> Iterator[Path]:
     Raises:
         StorageError: it could not be written, synced or put in place; `target` is untouched.
     """
-    temporary = _beside(target)
+    temporary, began = _beside(target), time.perf_counter()
     try:
         with storage_errors_named(target):
             yield temporary
-            _sync(temporary)
+            made = time.perf_counter()
+            if durable:
+                _sync(temporary)
             if keep_previous:
                 _keep_previous(target)
             temporary.replace(target)
-            _sync(target.parent)
+            if durable:
+                _sync(target.parent)
+                _log(target, made - began, time.perf_counter() - made, holds)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def publish_text(target: Path, text: str, *, keep_previous: bool = False) -> None:
+def publish_text(
+    target: Path, text: str, *, keep_previous: bool = False, durable: bool = True
+) -> None:
     """Publish `text` as UTF-8."""
-    with publishing(target, keep_previous=keep_previous) as temporary:
+    with publishing(target, keep_previous=keep_previous, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -104,6 +123,12 @@ def sha256_file(path: Path, *, start: int = 0) -> str:
     with path.open("rb") as stream:
         stream.seek(start)
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _log(target: Path, write_s: float, sync_s: float, holds: Mapping[str, object]) -> None:
+    took = {"write_ms": f"{1000 * write_s:.1f}", "sync_ms": f"{1000 * sync_s:.1f}"}
+    words = [f"{name}={value}" for name, value in {**took, **holds}.items()]
+    log.info("%s %s", target.name, " ".join(words))
 
 
 def _beside(target: Path) -> Path:

@@ -23,6 +23,9 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.ledger import run_record
+
 PATIENCE_S = 300
 """After this a process counts as hung; nothing is expected to come near it."""
 RUN = ("run", "config.yaml", "--run-dir", "run")
@@ -193,13 +196,18 @@ def copy_of(finished: Path, place: Path, *without: str) -> Path:
     Args:
         finished: what `finished_run` gave.
         place: existing folder.
-        without: files and folders of the run to leave out.
+        without: files and folders of the run to leave out, as if it had not come to them.
     """
     shutil.copy2(finished / "config.yaml", place)
     run = place / "run"
     shutil.copytree(finished / "run", run)
     for name in without:
         shutil.rmtree(run / name) if (run / name).is_dir() else (run / name).unlink()
+    record = run_record.read(run / "run.json")
+    assert record is not None
+    known = RunFolder(run).finished_files
+    if gone := [path for path in known if path.name in record["files"] and not path.exists()]:
+        run_record.write(run / "run.json", run_record.without(record, *gone))
     return run
 
 

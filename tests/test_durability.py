@@ -53,6 +53,34 @@ def test_a_record_is_committed_while_its_maker_is_busy() -> None:
     assert records.commits == seen + 1
 
 
+class SlowRecords:
+    """Takes its time to commit; notices if two do at once."""
+
+    def __init__(self) -> None:
+        self.at_once, self.most, self.commits = 0, 0, 0
+        self.begun = threading.Event()
+
+    def commit(self) -> None:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        self.begun.set()
+        time.sleep(0.05)
+        self.at_once -= 1
+        self.commits += 1
+
+
+def test_a_flush_waits_for_the_commit_under_way_and_never_works_beside_it() -> None:
+    records = SlowRecords()
+    with Committer(records, 0.01) as committer:
+        for flushes in range(1, 11):
+            records.begun.clear()
+            committer.recorded()
+            assert records.begun.wait(PATIENCE_S)
+            committer.flush()
+            assert records.commits == flushes
+    assert records.most == 1
+
+
 def test_a_commit_that_fails_is_told_at_the_next_record_or_at_the_end() -> None:
     records = Records(fails_at=1)
     with pytest.raises(StorageError), Committer(records, 0.01) as committer:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +19,7 @@ from typing import Any
 import h5py
 import pytest
 
+from kvasir_prune.experiment import ownership
 from kvasir_prune.experiment.ownership import OWNER
 from kvasir_prune.ledger import run_record
 from tests.cli_runs import (
@@ -267,6 +271,66 @@ def test_the_place_of_a_silent_owner_on_another_host_is_taken(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("host", [socket.gethostname(), "another"])
+def test_without_locks_of_the_file_system_a_killed_owner_does_not_shut_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """As on Lustre without `-o flock`: the lock of a SIGKILLed process must not be a file."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    facts = {"process": dead.pid, "host": host, "owner": "x", "beat": 3}
+    (tmp_path / OWNER).write_text(json.dumps(facts))
+    (tmp_path / ".lock").write_text(f"{dead.pid}\n{host}\n")
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    monkeypatch.setattr(ownership, "SILENT_S", 1.0)
+    for _ in range(2):
+        with ownership.owning(tmp_path):
+            assert json.loads((tmp_path / OWNER).read_text())["process"] == os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [("vanished", 74, "has vanished"), ("stumbles", 0, "")],
+)
+def test_a_heart_beats_on_when_the_file_system_stumbles_and_stops_when_it_is_gone(
+    tmp_path: Path, fault: str, code: int, words: str
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    holder = """
+import os, sys, time
+from pathlib import Path
+from kvasir_prune.experiment import ownership
+ownership.BEAT_S = 0.1
+folder, fault = Path(sys.argv[1]), sys.argv[2]
+with ownership.owning(folder):
+    owner = folder / ownership.OWNER
+    if fault == "vanished":
+        folder.rename(folder.with_name("away"))
+        time.sleep(60)
+    content = owner.read_bytes()
+    owner.write_bytes(b"half of it")
+    time.sleep(1)
+    owner.write_bytes(content)
+    time.sleep(1)
+    sys.exit(0 if owner.read_bytes() != content else 1)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", holder, str(folder), fault],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+
+
 def test_an_owner_that_was_replaced_stops(finished: Path, tmp_path: Path) -> None:
     """A machine that slept so long that another took its place must not go on writing."""
     run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE)
@@ -290,14 +354,18 @@ def test_every_commit_has_a_line_and_every_removal_a_point(finished: Path) -> No
 
     run = finished / "run"
     lines = [line.split() for line in (run / "run.log").read_text().splitlines()]
-    assert {line[1] for line in lines} == {"importance", "pruning"}
-    last = dict(word.split("=") for word in lines[-1][2:])
+    names = {line[1] for line in lines}
+    assert names >= {"importance.h5", "pruning.h5", "checkpoint.h5", "split.csv", "report.json"}
+    assert all(float(word.split("=")[1]) >= 0 for line in lines for word in line[2:4])
+    last = [
+        dict(word.split("=") for word in line[2:]) for line in lines if line[1] == "pruning.h5"
+    ][-1]
     with h5py.File(run / "pruning.h5") as file:
         removed: Any = file["removed"][()]
         evaluations = int(file["layers"]["evaluations"].max())
     assert int(last["removed"]) == len(removed)
     assert int(last["evaluations"]) == evaluations
-    assert float(last["commit_ms"]) > 0
+    assert float(last["sync_ms"]) > 0
     events = EventAccumulator(str(run / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
     shown = {e.step: float(make_ndarray(e.tensor_proto)) for e in events.Tensors("pruning/loss")}

@@ -24,7 +24,8 @@ from tests.networks import CLASSES, SMALL, images_and_labels, network, randomise
 
 
 def logits(chain, weights, images) -> NDArray[np.float32]:  # type: ignore[no-untyped-def]
-    return predict(Section(chain), weights, images, np.arange(len(images)), batch_size=8)
+    rows = np.arange(len(images))
+    return np.concatenate(list(predict(Section(chain), weights, images, rows, batch_size=8)))
 
 
 def softmax(values: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -106,13 +106,13 @@ def test_a_training_stopped_within_its_epochs_goes_on_at_the_batch(
     tmp_path: Path, name: str, optimizer: Sgd | Adam, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "MOST_OF_TIME", math.inf)
-    config = settings(optimizer).model_copy(update={"commit_every_s": 0.0})
+    config = settings(optimizer, epochs=2).model_copy(update={"commit_every_s": 0.0})
     alone, history = trained(name, config, tmp_path / "alone")
     cut, begun, steps = tmp_path / "cut", set(), 0
     cut.mkdir()
     for _ in range(100):
         model = network(name)
-        running = train(model, dataset(name), config, cut, seed=7, progress=StoppingAt(3))
+        running = train(model, dataset(name), config, cut, seed=7, progress=StoppingAt(5))
         try:
             again = list(running)[-1]
             break

@@ -46,7 +46,9 @@ def errors_named(where: str) -> Iterator[None]:
                 "There is not enough memory.",
                 where=where,
                 got=first,
-                fix="lower importance.memory_budget_gib and importance.batch_size, or free memory",
+                fix="free memory and give the same command again; where there is no more, start in "
+                "a new run folder with a smaller importance.memory_budget_gib, "
+                "importance.batch_size or training.batch_size",
             ) from error
         if kinds & DEVICE_FAILED or (kinds & OF_JAX and text.startswith(JAX_FAILED)):
             raise DeviceError(

@@ -18,10 +18,11 @@ from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.cli.status import status_table, watch_status
 from kvasir_prune.cli.supervisor import supervise, without_retries
 from kvasir_prune.config import RunConfig, dump, identity, load_config
-from kvasir_prune.errors import DeviceError, Interrupted, StorageError
+from kvasir_prune.errors import KvasirPruneError
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.mending import mend_files, mend_record
-from kvasir_prune.experiment.status import FINISHED, status_of
+from kvasir_prune.experiment.run_log import logging_to
+from kvasir_prune.experiment.status import FINISHED, stage_of, status_of
 from kvasir_prune.ledger.identity import check
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def show_plan(
     progress = RichProgress(console)
     folder.create()
     with folder.owned(), interruptible(farewell):
+        _reached(parsed, folder, progress)
         under_way = _prepared(parsed, folder, progress)
         _load_keras()
         from kvasir_prune.experiment.plan import plan
@@ -221,7 +223,7 @@ def _run_until(
     progress = RichProgress(console)
     folder.create()
     try:
-        with folder.owned(), interruptible(farewell):
+        with folder.owned(), logging_to(folder.log), interruptible(farewell):
             reached = _reached(config, folder, progress)
             if reached == FINISHED and not renew_report:
                 progress.note(f"The run is finished: {folder.path}")
@@ -231,7 +233,11 @@ def _run_until(
                 renew(folder, config)
             else:
                 _work(stage, config, folder, progress, accept_device_change)
-    except (Interrupted, DeviceError, StorageError):
+    except KvasirPruneError as error:
+        if error.exit_code != KvasirPruneError.exit_code:
+            say_how_to_go_on()
+        raise
+    except OSError:
         say_how_to_go_on()
         raise
     if stage == "report" and (folder.report / "report.html").exists():
@@ -276,7 +282,10 @@ def _load_keras() -> None:
 
 
 def _reached(config: RunConfig, folder: RunFolder, progress: RichProgress) -> str | None:
-    """Return the stage a run is in, None before it has a split; refuses another run's folder."""
+    """Mend a run; return the stage it is in, None before it has a split.
+
+    Another run's folder is refused.
+    """
     for sentence in mend_record(folder):
         progress.note(sentence)
     record = folder.read_record()
@@ -285,7 +294,7 @@ def _reached(config: RunConfig, folder: RunFolder, progress: RichProgress) -> st
     check(record["identity"], identity(config), where=folder.path, kind="configuration")
     for sentence in mend_files(folder, record):
         progress.note(sentence)
-    return status_of(folder).stage
+    return stage_of(folder, folder.read_record() or record)
 
 
 def _folder(config: RunConfig, run_dir: Path | None) -> RunFolder:

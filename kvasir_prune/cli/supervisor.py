@@ -34,7 +34,10 @@ def supervise(arguments: Sequence[str], retries: int, note: Callable[[str], None
         The exit code of the last process.
     """
     for attempt in range(retries + 1):
-        code = _run(arguments)
+        code, signals = _run(arguments)
+        if signals and code:
+            # Whatever it died of, it was told to stop.
+            return 128 + signals[0]
         if code != DeviceError.exit_code and code not in CRASHES:
             break
         if attempt < retries:
@@ -54,7 +57,8 @@ def without_retries(arguments: Sequence[str]) -> list[str]:
     return kept
 
 
-def _run(arguments: Sequence[str]) -> int:
+def _run(arguments: Sequence[str]) -> tuple[int, list[int]]:
+    """Return the exit code of a process, and the signals that were passed on to it."""
     # In a group of its own, or it would get a terminal's SIGINT twice: the second one kills.
     command = [sys.executable, "-m", "kvasir_prune", *arguments]
     came: list[int] = []
@@ -72,7 +76,7 @@ def _run(arguments: Sequence[str]) -> int:
         )
         for number in tuple(came):
             process.send_signal(number)
-        return process.wait()
+        return process.wait(), came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

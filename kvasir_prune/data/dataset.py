@@ -99,13 +99,14 @@ def prepare(
         cache = _build(config, side_px, seed, run_folder, progress)
     items = [_item(line) for line in cache.table if line.row is not None]
     _check_no_class_lost(cache, items)
-    if not split_file.exists():
+    facts_file = run_folder / "data.json"
+    if not (split_file.exists() and facts_file.exists()):
         limit = config.max_deviation if isinstance(config, FolderData) else 1.0
         fractions = config.fractions.model_dump()
         assigned = split(items, fractions, seed, max_deviation=limit)
         facts = facts_of(config.source, cache, items, deviations(items, assigned, fractions))
         progress.note(deviation_lines(facts))
-        publish_text(run_folder / "data.json", facts.model_dump_json(indent=2) + "\n")
+        publish_text(facts_file, facts.model_dump_json(indent=2) + "\n")
         publish_text(split_file, _split_csv(items, assigned))
     return _assemble(config, cache, items, split_file)
 

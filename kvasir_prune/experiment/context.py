@@ -82,7 +82,9 @@ class Run:
         for name, values in environment.restore(self.record["environment"]).items():
             progress.note(f"{name} is set to the run's own value: {values[1]}, not {values[0]}")
         runtime = config.runtime.model_copy(update={"threads": self.record["threads"]})
-        publish_text(folder.config, dump(config.model_copy(update={"runtime": runtime})))
+        resolved = dump(config.model_copy(update={"runtime": runtime}))
+        if not folder.config.exists() or folder.config.read_bytes() != resolved.encode():
+            publish_text(folder.config, resolved)
 
     def start_backend(self, *, computes_results: bool = True) -> None:
         """Seed the backend and pin its threads to the run's; before the first network.
@@ -103,6 +105,9 @@ class Run:
         if known[-1:] != [device]:
             entry = {"device": device, "since": _now()}
             self.record = {**self.record, "devices": [*self.record["devices"], entry]}
+            # Twice: whatever is computed from now on depends on it, so the commit before the last
+            # must know it as well.
+            self.folder.write_record(self.record)
             self.folder.write_record(self.record)
 
     @property
@@ -165,6 +170,10 @@ class Run:
         self.record = run_record.sealed(self.record, *paths)
         self.folder.write_record(self.record)
 
+    def forget(self, *paths: Path) -> None:
+        """Delete files that are to be made again, and their digests."""
+        self.record = self.folder.forget(self.record, *paths)
+
     def has(self, path: Path) -> bool:
         """Return whether a file is there and finished."""
         return run_record.is_finished(self.record, path)
@@ -181,7 +190,7 @@ class Run:
         )
         self.pin("split", dataset.digest)
         self.pin("pixels", dataset.pixels)
-        if not self.has(self.folder.split):
+        if not (self.has(self.folder.data) and self.has(self.folder.split)):
             self.seal(self.folder.data, self.folder.split)
         return dataset
 

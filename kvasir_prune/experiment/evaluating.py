@@ -12,9 +12,11 @@ from kvasir_prune.errors import ModelError
 from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.cost import cost_of
 from kvasir_prune.evaluation.metrics import loss_accuracy
+from kvasir_prune.evaluation.partial import PartialLogits
 from kvasir_prune.evaluation.predict import predict
 from kvasir_prune.experiment.context import Run
 from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.ledger.committer import Committer
 from kvasir_prune.models import read_chain, weights_of
 from kvasir_prune.models.file import load_model
 from kvasir_prune.models.section import Section
@@ -30,6 +32,7 @@ def evaluate(run: Run) -> None:
     """Publish `cost.json`, the evolution in `pruning.h5`, and last `evaluation.h5`."""
     if run.folder.evaluation.exists() and run.has(run.folder.cost):
         return
+    run.forget(*run.folder.report_files)
     run.release_scorer()
     ledger = HDF5Ledger(run.folder.ledger)
     pruned = load_model(run.folder.pruned)
@@ -63,26 +66,32 @@ def _write_evolution(run: Run, ledger: HDF5Ledger) -> None:
 
 def _write_logits(run: Run, pruned: Any, ledger: HDF5Ledger) -> None:
     dataset, batch_size = run.dataset, run.config.evaluation.batch_size
+    partial = PartialLogits(run.folder.partial_logits, run.origin)
+    networks = {"before": run.chain, "after": read_chain(pruned)}
     images = sum(map(len, dataset.rows.values()))
-    logits: dict[str, dict[str, Any]] = {name: {} for name in SPLITS}
-    with run.progress.task("Logits before and after", 2 * images) as task:
-        for moment, chain in (("before", run.chain), ("after", read_chain(pruned))):
+    with (
+        run.progress.task("Logits before and after", 2 * images) as task,
+        Committer(partial, run.config.pruning.commit_every_s) as committer,
+    ):
+        for moment, chain in networks.items():
             network, weights = Section(chain), weights_of(chain)
             for name in SPLITS:
-                logits[name][moment] = predict(
-                    network,
-                    weights,
-                    dataset.images,
-                    dataset.rows[name],
-                    batch_size=batch_size,
-                    task=task,
-                )
+                begun = partial.count(name, moment)
+                task.advance(begun)
+                rows = dataset.rows[name][begun:]
+                for part in predict(network, weights, dataset.images, rows, batch_size=batch_size):
+                    partial.record(name, moment, part)
+                    committer.recorded()
+                    task.advance(len(part))
     splits = {
-        name: store.SplitLogits(dataset.labels_of(name), both["before"], both["after"])
-        for name, both in logits.items()
+        name: store.SplitLogits(
+            dataset.labels_of(name), *(partial.whole(name, moment) for moment in networks)
+        )
+        for name in SPLITS
     }
     _check_agreement(run, splits, ledger)
     store.write(run.folder.evaluation, dataset.classes, splits, run.origin)
+    run.folder.partial_logits.unlink(missing_ok=True)
 
 
 def _check_agreement(run: Run, splits: dict[str, store.SplitLogits], ledger: HDF5Ledger) -> None:

@@ -102,6 +102,11 @@ class RunFolder:
         return self.path / "evaluation.h5"
 
     @property
+    def partial_logits(self) -> Path:
+        """Logits of an evaluation under way (HDF5)."""
+        return self.path / "evaluation.partial.h5"
+
+    @property
     def cost(self) -> Path:
         """Parameters, FLOPs and bytes before and after (JSON)."""
         return self.path / "cost.json"
@@ -110,6 +115,26 @@ class RunFolder:
     def report(self) -> Path:
         """Folder of the report."""
         return self.path / "report"
+
+    @property
+    def report_files(self) -> tuple[Path, ...]:
+        """The report; its last file is written last."""
+        return tuple(self.report / f"report.{kind}" for kind in ("md", "html", "json"))
+
+    @property
+    def finished_files(self) -> tuple[Path, ...]:
+        """Files whose digests `run.json` holds once they are finished."""
+        made_before = (self.data, self.split, self.history, self.model, self.pruned, self.cost)
+        return (*made_before, *self.report_files)
+
+    @property
+    def made_from_ledger(self) -> tuple[Path, ...]:
+        """Files that are a function of the ledger, and the report, without which it is unfinished.
+
+        They are forgotten whenever the ledger is another one.
+        """
+        evaluated = (self.cost, self.evaluation, self.partial_logits)
+        return (self.pruned, *evaluated, *self.report_files)
 
     def create(self) -> None:
         """Make the folder, or accept one that is empty or already a run's.
@@ -170,6 +195,16 @@ class RunFolder:
             RunFolderError: it is damaged or unreadable, or of another schema version.
         """
         return run_record.read(self.record)
+
+    def forget(self, record: Mapping[str, Any], *paths: Path) -> dict[str, Any]:
+        """Delete files and what the record knows of them; return the record."""
+        # The digests last: killed in between, they tell that something is missing.
+        for path in paths:
+            path.unlink(missing_ok=True)
+        rest = run_record.without(record, *paths)
+        if rest != record:
+            self.write_record(rest)
+        return rest
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Publish `run.json`."""

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kvasir_prune.errors import LedgerError
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.ledger import run_record
 from kvasir_prune.ledger.hdf5_file import check_seal
@@ -55,25 +56,49 @@ def mend_files(folder: RunFolder, record: Mapping[str, Any]) -> Iterator[str]:
     Raises:
         LedgerError: naming a file that can neither go back nor be made again.
     """
-    for made_together, mended_by in (
+    for paths, mended_by in (
         ((folder.data, folder.split), FROM_IMAGES),
         ((folder.history, folder.model), FROM_TRAINING),
     ):
-        for path in made_together:
+        for path in paths:
             if run_record.is_finished(record, path):
                 run_record.check_file(record, path, mended_by=mended_by)
+    record = _forget_what_is_gone(folder, record)
     if needs_the_commit_before(folder.importance, check_seal):
         yield go_back(folder.importance)
     if needs_the_commit_before(folder.ledger, check_seal):
         # First what was made from it: killed in between, it must not look up to date.
-        for made in (folder.pruned, folder.evaluation):
-            made.unlink(missing_ok=True)
+        record = folder.forget(record, *folder.made_from_ledger)
         yield go_back(folder.ledger)
-    for path in (folder.pruned, folder.cost):
+    for path in (folder.pruned, folder.cost, folder.evaluation):
+        if _is_other(record, path) or (path == folder.evaluation and is_damaged(path, check_seal)):
+            kept = set_aside(path).name
+            yield f"{path.name} is damaged, or was changed, and kept as {kept}: it is made again"
+            record = folder.forget(record, path)
+    for path in folder.report_files:
         if _is_other(record, path):
-            yield _made_again(path)
-    if is_damaged(folder.evaluation, check_seal):
-        yield _made_again(folder.evaluation)
+            yield f"{path.name} is damaged, or was changed: `kvasir-prune report` writes it anew"
+
+
+def _forget_what_is_gone(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Forget digests of missing files: killed while one is made again, it would be refused."""
+    gone = {path for path in folder.finished_files if _is_gone(record, path)}
+    if folder.history in gone and folder.model not in gone:
+        if not folder.checkpoint.exists():
+            raise LedgerError(
+                "The history of the training is gone, and so is its checkpoint.",
+                where=folder.history,
+                fix="restore one of them from a copy, or delete model.keras to train again",
+            )
+        gone.add(folder.model)
+    if gone & set(folder.report_files):
+        gone.update(folder.report_files)
+    return folder.forget(record, *gone)
+
+
+def _is_gone(record: Mapping[str, Any], path: Path) -> bool:
+    """Return whether a file was finished and is not there."""
+    return path.name in record["files"] and not path.exists()
 
 
 def _is_other(record: Mapping[str, Any], path: Path) -> bool:
@@ -81,8 +106,3 @@ def _is_other(record: Mapping[str, Any], path: Path) -> bool:
     return run_record.is_finished(record, path) and is_damaged(
         path, partial(run_record.check_file, record)
     )
-
-
-def _made_again(path: Path) -> str:
-    kept = set_aside(path)
-    return f"{path.name} is damaged, or was changed, and kept as {kept.name}: it is made again"

@@ -22,7 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from kvasir_prune.errors import RunFolderError, StorageError
+from kvasir_prune.errors import KvasirPruneError, RunFolderError, StorageError
 from kvasir_prune.publish import publish_text
 
 LOCK, OWNER = ".lock", ".owner.json"
@@ -42,7 +42,8 @@ def owning(folder: Path) -> Iterator[None]:
     path, own = folder / OWNER, str(uuid.uuid4())
     with ExitStack() as stack:
         try:
-            stack.enter_context(FileLock(folder / LOCK, timeout=0))
+            # A fallback to the existence of a file would outlive a process that is killed.
+            stack.enter_context(FileLock(folder / LOCK, timeout=0, fallback_to_soft=False))
         except Timeout:
             raise _owned_by(_read(path), folder) from None
         except OSError as error:
@@ -89,19 +90,33 @@ def _keep_beating(path: Path, own: str, over: threading.Event) -> None:
     number = 0
     while not over.wait(BEAT_S):
         number += 1
-        if not path.exists() or _read(path).get("owner", own) != own:
+        try:
+            owner = json.loads(path.read_text(encoding="utf-8"))["owner"]
+        except FileNotFoundError:
+            owner = None
+        except (OSError, ValueError, TypeError, KeyError):
+            # A network file system that stumbles; it may answer at the next beat.
+            continue
+        if owner == own:
+            _beat(path, own, number)
+        elif owner is None and not os.path.exists(path.parent):  # noqa: PTH110  (false on errors)
+            _leave(_vanished(path.parent))
+        else:
             # It was taken for dead, after a long sleep of this machine. What is not committed yet
             # must stay so: another process is ahead of it.
-            print(f"kvasir-prune: {_owned_by(_read(path), path.parent)}", file=sys.stderr)
-            sys.stderr.flush()
-            os._exit(RunFolderError.exit_code)
-        _beat(path, own, number)
+            _leave(_owned_by(_read(path), path.parent))
+
+
+def _leave(error: KvasirPruneError) -> None:
+    print(f"kvasir-prune: {error}", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(error.exit_code)
 
 
 def _beat(path: Path, own: str, number: int) -> None:
     facts = {"process": os.getpid(), "host": socket.gethostname(), "owner": own, "beat": number}
     with suppress(StorageError):
-        publish_text(path, json.dumps(facts))
+        publish_text(path, json.dumps(facts), durable=False)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -129,4 +144,12 @@ def _owned_by(facts: dict[str, Any], folder: Path) -> RunFolderError:
         got=f"process {facts['process']} on {facts['host']}" if facts else "a process just started",
         fix="wait for it (`kvasir-prune status` shows how far it is), or give another "
         "folder with --run-dir",
+    )
+
+
+def _vanished(folder: Path) -> StorageError:
+    return StorageError(
+        "The run folder has vanished.",
+        where=folder,
+        fix="bring it back (is its disk still mounted?), then give the same command again",
     )

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvasir_prune.config import RunConfig, dump, load_config
+from kvasir_prune.errors import ConfigError
 from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.ledger import run_record
 from kvasir_prune.publish import publish_text
 from kvasir_prune.report.publishing import write_report
 from kvasir_prune.report.record import Sources, build_record
@@ -37,7 +39,10 @@ def report(folder: RunFolder) -> Path:
     )
     record = build_record(sources)
     folder.report.mkdir(exist_ok=True)
-    return write_report(record, folder.report)
+    written = write_report(record, folder.report)
+    if kept := folder.read_record():
+        folder.write_record(run_record.sealed(kept, *folder.report_files))
+    return written
 
 
 def renew(folder: RunFolder, config: RunConfig) -> Path:
@@ -47,7 +52,12 @@ def renew(folder: RunFolder, config: RunConfig) -> Path:
         As `report`.
     """
     words = {"name": config.name, "description": config.description}
-    publish_text(folder.config, dump(load_config(folder.config).model_copy(update=words)))
+    try:
+        stored = load_config(folder.config)
+    except ConfigError:
+        # Damaged; what matters of it is the same, or the folder would have been refused.
+        stored = config
+    publish_text(folder.config, dump(stored.model_copy(update=words)))
     return report(folder)
 
 

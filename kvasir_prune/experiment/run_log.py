@@ -1,31 +1,50 @@
-"""`run.log`: one line for every commit, for people, `tail -f` and the figures of reliability."""
+"""`run.log`: one line for every file that is published, for people, `tail -f` and figures.
+
+A line: time, file, `write_ms` to make the new content, `sync_ms` to make it durable and put it in
+place, then what it holds, as NAME=VALUE.
+"""
 
 from __future__ import annotations
 
 import datetime
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kvasir_prune.publish import storage_errors_named
+from kvasir_prune import publish
 
 
-class RunLog:
-    """Appends lines to the log of a run.
+class _Lines(logging.FileHandler):
+    """Appends lines; a log that cannot be written stops nothing, the next publish will."""
 
-    Args:
-        path: of the log.
-        stage: named in every line.
-    """
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append a line if the file can be opened."""
+        with suppress(OSError):
+            super().emit(record)
 
-    def __init__(self, path: Path, stage: str) -> None:
-        self._path, self._stage = path, stage
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's)
+        """Say nothing."""
 
-    def committed(self, took_s: float, **facts: object) -> None:
-        """Write the line of a commit: when, in which stage, how long it took, and what it holds."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        words = [f"{name}={value}" for name, value in facts.items()]
-        line = " ".join([now, self._stage, f"commit_ms={1000 * took_s:.1f}", *words])
-        with (
-            storage_errors_named(self._path),
-            self._path.open("a", encoding="utf-8", newline="\n") as log,
-        ):
-            log.write(f"{line}\n")
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a publish."""
+        when = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        return f"{when.isoformat(timespec='milliseconds')} {record.getMessage()}"
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Write a line to `path` for every file published inside the block, by any thread."""
+    lines, before = _Lines(path, encoding="utf-8", delay=True), publish.log.level
+    lines.setFormatter(_Line())
+    publish.log.addHandler(lines)
+    publish.log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        publish.log.setLevel(before)
+        publish.log.removeHandler(lines)
+        with suppress(OSError):
+            lines.close()

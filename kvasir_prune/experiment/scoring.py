@@ -9,7 +9,6 @@ from pathlib import Path
 from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.forecast import fates, of_importance, of_pruning
 from kvasir_prune.experiment.pace import IMPORTANCE, PRUNING, PaceKeeper
-from kvasir_prune.experiment.run_log import RunLog
 from kvasir_prune.experiment.strategies import strategy_of
 from kvasir_prune.experiment.tensorboard import EventLog
 from kvasir_prune.importance.cost_model import work_of
@@ -44,7 +43,6 @@ def measure_importance(run: Run) -> None:
         )
         store.commit()
     run.renew_scorer()
-    log = RunLog(folder.log, IMPORTANCE)
     with (
         run.progress.task("Node importance", None) as task,
         _keeper(run, IMPORTANCE) as keeper,
@@ -53,7 +51,6 @@ def measure_importance(run: Run) -> None:
                 run.scorer,
                 store,
                 commit_every_s=run.config.pruning.commit_every_s,
-                committed=lambda took_s: log.committed(took_s, nodes=len(store.measured)),
             )
         ) as steps,
     ):
@@ -100,6 +97,7 @@ def _open_ledger(run: Run) -> HDF5Ledger:
         if not ledger.state.finished:
             check_ledger(run.scorer, ledger, tolerance=run.tolerance)
         return ledger
+    run.forget(*run.folder.made_from_ledger)
     layers = sizes_of(run.chain.named(run.config.pruning.layers)[::-1])
     run.renew_scorer()
     baseline = run.scorer.evaluate({})
@@ -118,7 +116,6 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
     expected = fates(run.config, ledger.layers, store)
     strategy = strategy_of(run.config, ledger.layers, store)
     run.renew_scorer()
-    log = RunLog(run.folder.log, PRUNING)
     with (
         run.progress.task("Pruning", None) as task,
         _keeper(run, PRUNING) as keeper,
@@ -130,7 +127,6 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
                 ledger,
                 commit_every_s=run.config.pruning.commit_every_s,
                 verify_every=run.config.pruning.verify_every,
-                committed=lambda took_s: log.committed(took_s, **_logged(ledger.state)),
             )
         ) as steps,
     ):
@@ -152,19 +148,6 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
 def _losses(entries: Sequence[Entry]) -> list[LossAccuracy]:
     """Return loss and accuracy behind every removal."""
     return [LossAccuracy(e.loss, e.accuracy) for e in entries if isinstance(e, Removed)]
-
-
-def _logged(state: State) -> dict[str, object]:
-    """Return what a line of the log holds."""
-    layer = "-" if state.finished else state.layers[state.layer].name
-    loss, accuracy = state.current.loss, state.current.accuracy
-    return {
-        "layer": layer,
-        "evaluations": state.evaluations,
-        "removed": state.removals,
-        "loss": f"{loss:.6f}",
-        "accuracy": f"{accuracy:.4f}",
-    }
 
 
 def _smaller_steps(layer: str) -> str:

@@ -97,23 +97,33 @@ def status_of(folder: RunFolder) -> Status:
     facts |= _training(folder) | _importance(folder) | _pruning(folder)
     if (folder.report / "report.json").exists():
         facts["report"] = str(folder.report / "report.html")
-    return Status(_stage(folder, record), facts)
+    return Status(stage_of(folder, record), facts)
 
 
-def _stage(folder: RunFolder, record: Mapping[str, Any]) -> str:
+def stage_of(folder: RunFolder, record: Mapping[str, Any]) -> str:
+    """Return the stage that a run is in, or `FINISHED`.
+
+    Args:
+        folder: of the run.
+        record: its `run.json`.
+
+    Raises:
+        LedgerError: a record of importances or removals is damaged.
+    """
     ends = {
-        "data": folder.split,
-        "train": folder.model,
-        "importance": folder.importance,
-        "prune": folder.pruned,
-        "evaluate": folder.evaluation,
-        "report": folder.report / "report.json",
+        "data": (folder.data, folder.split),
+        "train": (folder.history, folder.model),
+        "importance": (folder.importance,),
+        "prune": (folder.pruned,),
+        "evaluate": (folder.cost, folder.evaluation),
+        "report": folder.report_files,
     }
-    sealed = {"train": folder.model, "prune": folder.pruned, "evaluate": folder.cost}
-    for stage, file in ends.items():
-        if not file.exists() or (stage in sealed and not is_finished(record, sealed[stage])):
-            return stage
-        if stage == "importance" and not ImportanceStore(file).complete:
+    known = {path.name for path in folder.finished_files}
+    for stage, files in ends.items():
+        for file in files:
+            if not file.exists() or (file.name in known and not is_finished(record, file)):
+                return stage
+        if stage == "importance" and not ImportanceStore(folder.importance).complete:
             return stage
         if stage == "prune" and not _is_pruned(folder):
             return stage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.importance.store import ImportanceStore, Measurement
@@ -14,7 +14,6 @@ def measure(
     store: ImportanceStore,
     *,
     commit_every_s: float,
-    committed: Callable[[float], None] = lambda _seconds: None,
 ) -> Generator[Sequence[Measurement]]:
     """Score every node that the store does not hold yet, last layer first.
 
@@ -23,7 +22,6 @@ def measure(
         store: remembers; published at the latest `commit_every_s` seconds after a measurement,
             and whenever the loop is left.
         commit_every_s: seconds.
-        committed: as in `Committer`.
 
     Yields:
         The new measurements.
@@ -32,7 +30,7 @@ def measure(
         NumericalError: a loss is NaN or infinite; it is not recorded.
         StorageError: the measurements cannot be committed.
     """
-    with Committer(store, commit_every_s, committed) as committer:
+    with Committer(store, commit_every_s) as committer:
         # Backward, as in pruning: the outputs of earlier layers come by on the way.
         for number, layer in reversed(list(enumerate(store.layers))):
             missing = store.missing(number)

@@ -158,7 +158,8 @@ class ImportanceStore:
             for layer in self.layers
         ]
         attributes = {"low": self.low, "high": self.high, "complete": self._is_all(measured)}
-        with publishing_hdf5(self.path, SCHEMA_VERSION, keep_previous=True) as file:
+        holds = {"nodes": len(measured)}
+        with publishing_hdf5(self.path, SCHEMA_VERSION, keep_previous=True, holds=holds) as file:
             for key, value in attributes.items():
                 file.attrs[key] = value
             for layer, times in halvings.items():

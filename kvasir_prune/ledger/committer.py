@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
@@ -40,21 +39,16 @@ class Committer:
     Args:
         records: what is committed.
         every_s: seconds; 0 commits every record at once.
-        committed: told after every commit how many seconds it took, from the committing thread.
 
     Raises:
         StorageError: a commit failed; raised at the next record, or at the end.
     """
 
-    def __init__(
-        self,
-        records: Durable,
-        every_s: float,
-        committed: Callable[[float], None] = lambda _seconds: None,
-    ) -> None:
-        self._records, self._every_s, self._committed = records, every_s, committed
-        self._changed = threading.Condition()
-        self._is_dirty = self._is_over = False
+    def __init__(self, records: Durable, every_s: float) -> None:
+        self._records, self._every_s = records, every_s
+        self._changed, self._committing = threading.Condition(), threading.Lock()
+        self._recorded = self._durable = 0
+        self._is_over = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
 
@@ -68,17 +62,15 @@ class Committer:
         """Tell that there is something to commit."""
         if self._error is not None:
             raise self._error
+        with self._changed:
+            self._recorded += 1
+            self._changed.notify()
         if self._every_s == 0:
             self._commit()
-            return
-        with self._changed:
-            self._is_dirty = True
-            self._changed.notify()
 
     def flush(self) -> None:
-        """Commit now what waits for its time."""
-        if self._is_dirty:
-            self._commit()
+        """Commit now what waits for its time; a commit under way is waited for."""
+        self._commit(only_new=True)
 
     def __exit__(
         self,
@@ -86,15 +78,17 @@ class Committer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _AT_WORK.discard(self)
         with self._changed:
             self._is_over = True
             self._changed.notify()
-        if self._thread.ident is not None:
-            self._thread.join()
-        if self._error is not None:
-            raise self._error
-        self._commit()
+        try:
+            if self._thread.ident is not None:
+                self._thread.join()
+            if self._error is not None:
+                raise self._error
+            self._commit()
+        finally:
+            _AT_WORK.discard(self)
 
     def _work(self) -> None:
         due = time.monotonic() + self._every_s
@@ -109,12 +103,15 @@ class Committer:
     def _wait_until(self, due: float) -> bool:
         """Wait for a record, and until it is due; return False at the end of the block."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_dirty or self._is_over)
+            self._changed.wait_for(lambda: self._recorded > self._durable or self._is_over)
             self._changed.wait_for(lambda: self._is_over, timeout=max(0.0, due - time.monotonic()))
-            self._is_dirty = False
             return not self._is_over
 
-    def _commit(self) -> None:
-        began = time.monotonic()
-        self._records.commit()
-        self._committed(time.monotonic() - began)
+    def _commit(self, *, only_new: bool = False) -> None:
+        # One at a time: two writers of one temporary file would publish a mixture.
+        with self._committing:
+            recorded = self._recorded
+            if only_new and recorded == self._durable:
+                return
+            self._records.commit()
+            self._durable = recorded

@@ -113,6 +113,7 @@ class HDF5Ledger:
             StorageError: the file system does not take it; the commit before stands.
         """
         with self._committing:
+            holds = self._holds()
             events, scores = self._memory.recorded()
             tables = {
                 **self._events.of(events),
@@ -120,11 +121,25 @@ class HDF5Ledger:
                 "evolution": table(EVOLUTION, self.evolution),
                 "baseline": table(LOSS, [astuple(self.baseline)])[0],
             }
-            with publishing_hdf5(self.path, SCHEMA_VERSION, keep_previous=True) as file:
+            with publishing_hdf5(
+                self.path, SCHEMA_VERSION, keep_previous=True, holds=holds
+            ) as file:
                 for key, value in self.identity.items():
                     file.attrs[key] = value
                 for name, rows in tables.items():
                     file.create_dataset(name, data=rows)
+
+    def _holds(self) -> dict[str, object]:
+        """Return what a commit holds at the least, for the log."""
+        state = self.state
+        return {
+            "layer": "-" if state.finished else state.layers[state.layer].name,
+            "evaluations": state.evaluations,
+            "removed": state.removals,
+            "loss": f"{state.current.loss:.6f}",
+            "accuracy": f"{state.current.accuracy:.4f}",
+            "evolution": len(self.evolution),
+        }
 
     def _read(self) -> None:
         columns = {"layers": LAYERS, **COLUMNS, "scores": SCORES}

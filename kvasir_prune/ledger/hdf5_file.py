@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import h5py
 
@@ -27,7 +28,11 @@ START_AGAIN = "restore the file from a copy, or start again in a new run folder"
 
 @contextmanager
 def publishing_hdf5(
-    path: Path, schema_version: int, *, keep_previous: bool = False
+    path: Path,
+    schema_version: int,
+    *,
+    keep_previous: bool = False,
+    holds: Mapping[str, object] = MappingProxyType({}),
 ) -> Iterator[h5py.File]:
     """Give an empty HDF5 file to fill; seal and publish it when the block ends well.
 
@@ -35,11 +40,12 @@ def publishing_hdf5(
         path: final path.
         schema_version: becomes an attribute of the file.
         keep_previous: as in `publishing`.
+        holds: likewise.
 
     Raises:
         StorageError: as `publishing`.
     """
-    with publishing(path, keep_previous=keep_previous) as temporary:
+    with publishing(path, keep_previous=keep_previous, holds=holds) as temporary:
         with _errors_of_hdf5(), h5py.File(temporary, "w", userblock_size=USER_BLOCK) as file:
             file.attrs["schema_version"] = schema_version
             yield file

@@ -15,7 +15,7 @@ from kvasir_prune.errors import LedgerError, RunFolderError
 from kvasir_prune.ledger.hdf5_file import GO_BACK, START_AGAIN
 from kvasir_prune.publish import previous, publish_text, sha256_file
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 CONTENT = {
     "command": str,
     "created": str,
@@ -48,7 +48,6 @@ def read(path: Path) -> dict[str, Any] | None:
             expected=f"schema version {SCHEMA_VERSION}",
             fix="use the version that wrote it, or give a new folder with --run-dir",
         )
-    del content["sha256"]
     return content
 
 
@@ -59,13 +58,20 @@ def check(path: Path) -> None:
 
 def write(path: Path, record: Mapping[str, Any]) -> None:
     """Publish a `run.json`; the one before it stays beside it."""
-    content = {"schema_version": SCHEMA_VERSION, **record, "sha256": _digest(record)}
-    publish_text(path, json.dumps(content, indent=2) + "\n", keep_previous=True)
+    content = {"schema_version": SCHEMA_VERSION, **record}
+    sealed_content = {**content, "sha256": _digest(content)}
+    publish_text(path, json.dumps(sealed_content, indent=2) + "\n", keep_previous=True)
 
 
 def sealed(record: Mapping[str, Any], *paths: Path) -> dict[str, Any]:
     """Return the record with the digests of files that are finished."""
     return {**record, "files": {**record["files"], **{p.name: sha256_file(p) for p in paths}}}
+
+
+def without(record: Mapping[str, Any], *paths: Path) -> dict[str, Any]:
+    """Return the record without the digests of files."""
+    names = {path.name for path in paths}
+    return {**record, "files": {n: d for n, d in record["files"].items() if n not in names}}
 
 
 def is_finished(record: Mapping[str, Any], path: Path) -> bool:
@@ -96,20 +102,17 @@ def check_file(record: Mapping[str, Any], path: Path, *, mended_by: str = START_
 
 
 def _parsed(path: Path) -> dict[str, Any]:
-    """Return everything in the file; what is in it is checked if this version wrote it."""
+    """Return everything in the file but its digest, which every version has over all the rest."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = content["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        seal, version = content.pop("sha256"), content["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from None
-    if version != SCHEMA_VERSION:
-        return content
-    for key, kind in CONTENT.items():
-        if not isinstance(content.get(key), kind):
-            raise _damaged(path, f"{key}: {content.get(key)!r}")
-    outside = ("schema_version", "sha256")
-    if content.get("sha256") != _digest({k: v for k, v in content.items() if k not in outside}):
+    if seal != _digest(content):
         raise _damaged(path, "other content than was written: it does not match its digest")
+    for key, kind in CONTENT.items():
+        if version == SCHEMA_VERSION and not isinstance(content.get(key), kind):
+            raise _damaged(path, f"{key}: {content.get(key)!r}")
     return content
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.ledger.committer import Committer
@@ -20,7 +20,6 @@ def prune(
     *,
     commit_every_s: float,
     verify_every: int = 0,
-    committed: Callable[[float], None] = lambda _seconds: None,
 ) -> Generator[State]:
     """Prune until every layer is finished, going on wherever the ledger stands.
 
@@ -32,7 +31,6 @@ def prune(
         commit_every_s: seconds, 0 commits every step.
         verify_every: the loss behind every so manieth removal is computed twice before it is
             recorded; 0 trusts the device.
-        committed: as in `Committer`.
 
     Yields:
         The state after every decision.
@@ -42,7 +40,7 @@ def prune(
         DeviceError: a loss came out otherwise the second time; likewise.
         StorageError: the ledger cannot be committed.
     """
-    with Committer(ledger, commit_every_s, committed) as committer:
+    with Committer(ledger, commit_every_s) as committer:
         while not ledger.state.finished:
             state = ledger.state
             entries = strategy.decide(state, _scores(strategy, scorer, state))

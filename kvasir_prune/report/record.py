@@ -25,6 +25,7 @@ from kvasir_prune.evaluation.metrics import (
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, run_record
 from kvasir_prune.ledger.identity import check, origin
+from kvasir_prune.pruning.evolution import points
 from kvasir_prune.report import schema
 from kvasir_prune.training.history import best_epoch, read_csv, stopped_early
 from kvasir_prune.types import SPLITS, Ignored
@@ -73,7 +74,7 @@ def build_record(sources: Sources) -> schema.Record:
         splits={name: _split(logits[name]) for name in SPLITS},
         layers=_layers(importance, ledger),
         cost=_part(schema.CostPair, sources.cost),
-        evolution=_evolution(ledger),
+        evolution=_evolution(ledger, config.evaluation.every_removals),
         training=_training(sources.history, config),
         pruning=_pruning(ledger, config),
         data=_part(schema.Data, sources.data),
@@ -179,14 +180,17 @@ def _layers(importance: ImportanceStore, ledger: HDF5Ledger) -> list[schema.Laye
     ]
 
 
-def _evolution(ledger: HDF5Ledger) -> list[schema.EvolutionPoint]:
-    points: dict[int, dict[str, Any]] = {}
+def _evolution(ledger: HDF5Ledger, every: int) -> list[schema.EvolutionPoint]:
+    # Some rows may stem from another `every`, with which the evaluation was begun.
+    wanted = {point.removed for point in points(ledger, every)}
+    found: dict[int, dict[str, Any]] = {}
     for row in ledger.evolution:
         removed, layer, split, loss, accuracy = row.item()
-        name = None if layer < 0 else ledger.layers[layer].name
-        point = points.setdefault(removed, {"removed": removed, "layer": name})
-        point[split.decode()] = schema.Measured(loss=loss, accuracy=accuracy)
-    return [schema.EvolutionPoint(**points[removed]) for removed in sorted(points)]
+        if removed in wanted:
+            name = None if layer < 0 else ledger.layers[layer].name
+            point = found.setdefault(removed, {"removed": removed, "layer": name})
+            point[split.decode()] = schema.Measured(loss=loss, accuracy=accuracy)
+    return [schema.EvolutionPoint(**found[removed]) for removed in sorted(found)]
 
 
 def _training(history_file: Path, config: RunConfig) -> schema.Training:

@@ -150,7 +150,8 @@ def _publish(
         (e.epoch, e.train_loss, e.train_accuracy, e.validation_loss, e.validation_accuracy)
         for e in history
     ]
-    with publishing_hdf5(path, SCHEMA_VERSION) as file:
+    holds = {"epochs": len(history), "batches": passed.batches}
+    with publishing_hdf5(path, SCHEMA_VERSION, holds=holds) as file:
         file.create_dataset("history", data=np.array(rows, np.float64).reshape(-1, 5))
         file.create_dataset("passed", data=np.array(astuple(passed), np.float64))
         for number, variable in enumerate(variables):

@@ -134,8 +134,8 @@ def _validate(
 ) -> LossAccuracy:
     weights = weights_of(read_chain(model))
     rows = dataset.rows[VALIDATION]
-    logits = predict(network, weights, dataset.images, rows, batch_size=batch_size)
-    return loss_accuracy(logits, dataset.labels_of(VALIDATION))
+    steps = predict(network, weights, dataset.images, rows, batch_size=batch_size)
+    return loss_accuracy(np.concatenate(list(steps)), dataset.labels_of(VALIDATION))
 
 
 def _epoch(number: int, fitted: LossAccuracy, measured: LossAccuracy) -> Epoch:
