@@ -68,8 +68,8 @@ def main(
                 count, faults = interrupt(ground, interruptions)
                 found["interruptions"] = {"operations": count, "faults": faults}
             if corruptions:
-                outcomes, silent = corrupt(ground, corruptions, seed)
-                found["corruptions"] = {"outcomes": outcomes, "silent": silent}
+                outcomes, faults = corrupt(ground, corruptions, seed)
+                found["corruptions"] = {"outcomes": outcomes, "faults": faults}
             if races:
                 count, faults = race(ground, races)
                 found["races"] = {"races": count, "faults": faults}
@@ -84,7 +84,7 @@ def _faults(part: Any) -> list[str]:
     """Return what went wrong in one of the tortures."""
     if not isinstance(part, dict):
         return []
-    names = ("unreadable", "lost", "differing", "faults", "silent")
+    names = ("unreadable", "lost", "differing", "faults")
     return [line for name in names for line in part.get(name, ())]
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import h5py
 
 from kvasir_prune.errors import KvasirPruneError
-from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.ledger import HDF5Ledger, run_record
 from kvasir_prune.ledger.hdf5_file import check_seal
+from kvasir_prune.ledger.recovery import Check
 from kvasir_prune.progress import Progress
 from torture.nursery import Nursery
 
@@ -29,7 +30,7 @@ training:
   early_stopping: {patience: 4}
   commit_every_s: 0
 pruning: {ignore_below: -5.0e-4, commit_every_s: 0.02}
-evaluation: {every_removals: 20}
+evaluation: {every_removals: 100}
 runtime: {threads: 1}
 """
 RUN = ("run", "config.yaml", "--run-dir", "run")
@@ -103,9 +104,13 @@ def result_of(run: Path) -> Result:
                 found |= {f"{name}:{key}": rows for key, rows in _datasets(file)}
         except (OSError, KeyError, zipfile.BadZipFile) as error:
             found[name] = repr(error).encode()
-    report = json.loads((run / "report" / "report.json").read_text())
-    del report["provenance"]
-    found["report.json"] = json.dumps(report, sort_keys=True).encode()
+    content = (run / "report" / "report.json").read_bytes()
+    try:
+        report = json.loads(content)
+        del report["provenance"]
+        found["report.json"] = json.dumps(report, sort_keys=True).encode()
+    except (ValueError, KeyError):
+        found["report.json"] = content
     return found
 
 
@@ -124,10 +129,11 @@ def differences(found: Result, expected: Result) -> list[str]:
 def unreadable(run: Path) -> list[str]:
     """Return the files of a run that was killed which a reader cannot read."""
     bad = []
-    for name in (*RECORDS, "training/checkpoint.h5"):
+    checks: dict[str, Check] = dict.fromkeys((*RECORDS, "training/checkpoint.h5"), check_seal)
+    for name, check in {**checks, "run.json": run_record.check}.items():
         try:
             if (run / name).exists():
-                check_seal(run / name)
+                check(run / name)
         except KvasirPruneError:
             bad.append(name)
     for name in MODELS:

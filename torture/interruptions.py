@@ -1,4 +1,4 @@
-"""Every write, rename, link and sync of a pruning run interrupted once, at the primitive."""
+"""Every write, rename, link, sync and deletion of a pruning run interrupted once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 from torture.case import AFTER_IMPORTANCE, RUN, Ground, differences, result_of, unreadable
 
-OPERATIONS = ("fsync", "link", "replace", "write")
 _count, _lock = 0, threading.Lock()
 
 
@@ -50,9 +49,18 @@ def counting(interrupt_at: int) -> None:
         sync(path)
 
     publish._sync = written
+    unlink = Path.unlink
+
+    def unlinked(path: Path, missing_ok: bool = False) -> None:
+        if path.exists() and due():
+            os.kill(os.getpid(), signal.SIGKILL)
+        unlink(path, missing_ok=missing_ok)
+
     os.fsync = guarded(os.fsync)
     os.link = guarded(os.link)
     Path.replace = guarded(Path.replace)  # type: ignore[method-assign]
+    Path.rename = guarded(Path.rename)  # type: ignore[method-assign]
+    Path.unlink = unlinked  # type: ignore[method-assign, assignment]
 
 
 def operations_of(ground: Ground, folder: Path, command: Sequence[str]) -> int:
