@@ -14,6 +14,19 @@ settings.load_profile("no deadlines")
 REAL_DATA_VARIABLE = "KVASIR_PRUNE_TEST_DATA"
 
 
+LONGEST_FIRST = (
+    "test_jax_backend.py",
+    "test_torture.py",
+    "test_true_size.py",
+    "test_run_folder.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files, so that no worker is left alone with one of them at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Callable[[str], Path]:
     """Find a file of a real data set; skip the test, by name, where it is not there."""

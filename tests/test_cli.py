@@ -308,7 +308,12 @@ def test_only_a_second_interrupt_acts_at_once() -> None:
 
 
 def test_an_interruption_while_the_program_still_loads_is_no_traceback(tmp_path: Path) -> None:
-    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    (tmp_path / "typer.py").write_text(
+        "import os, signal\n"
+        # A shell that starts the tests in the background has them ignore SIGINT.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+    )
     done = call("--version", cwd=tmp_path)
     assert done.code == 130
     assert "Traceback" not in done.err

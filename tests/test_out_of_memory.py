@@ -157,5 +157,5 @@ def test_where_the_smallest_steps_do_not_suffice_the_error_says_what_to_lower(
         ask_for_too_much()
 
     monkeypatch.setattr(LayerProgram, "preactivation", exhaust)
-    with pytest.raises(DeviceMemoryError, match=r"layer dense1(.|\n)*lower importance"):
+    with pytest.raises(DeviceMemoryError, match=r"layer dense1(.|\n)*smaller importance"):
         scorer().score("dense1", {}, [0])

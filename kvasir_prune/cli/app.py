@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,20 +13,14 @@ from rich.console import Console
 from kvasir_prune import __version__
 from kvasir_prune.cli.plan import document_of, sentences_of, table_of
 from kvasir_prune.cli.progress import RichProgress
-from kvasir_prune.cli.resuming import console, farewell, own_command, say_how_to_go_on
+from kvasir_prune.cli.resuming import console, farewell
+from kvasir_prune.cli.running import folder_of, load_keras, prepared, reached_stage, run_until
 from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.cli.status import status_table, watch_status
 from kvasir_prune.cli.supervisor import supervise, without_retries
-from kvasir_prune.config import RunConfig, dump, identity, load_config
-from kvasir_prune.errors import KvasirPruneError
+from kvasir_prune.config import RunConfig, dump, load_config
 from kvasir_prune.experiment.folder import RunFolder
-from kvasir_prune.experiment.mending import mend_files, mend_record
-from kvasir_prune.experiment.run_log import logging_to
-from kvasir_prune.experiment.status import FINISHED, stage_of, status_of
-from kvasir_prune.ledger.identity import check
-
-if TYPE_CHECKING:
-    from kvasir_prune.experiment.context import Run
+from kvasir_prune.experiment.status import status_of
 
 app = typer.Typer(
     name="kvasir-prune",
@@ -86,31 +80,31 @@ def run(
     if retries:
         arguments = without_retries(sys.argv[1:])
         raise typer.Exit(supervise(arguments, retries, RichProgress(console).note))
-    _run_until("report", config, run_dir, set_, accept_device_change=accept_device_change)
+    run_until("report", config, run_dir, set_, accept_device_change=accept_device_change)
 
 
 @app.command()
 def data(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
     """Read, decode, resize and divide the images; writes split.csv."""
-    _run_until("data", config, run_dir, set_)
+    run_until("data", config, run_dir, set_)
 
 
 @app.command()
 def train(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
     """Train the network; writes model.keras. Does the stage before if need be."""
-    _run_until("train", config, run_dir, set_)
+    run_until("train", config, run_dir, set_)
 
 
 @app.command()
 def importance(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
     """Measure every node's importance; writes importance.h5. Does the stages before if need be."""
-    _run_until("importance", config, run_dir, set_)
+    run_until("importance", config, run_dir, set_)
 
 
 @app.command()
 def prune(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
     """Remove nodes and cut them out; writes pruning.h5 and pruned.keras. Stages before too."""
-    _run_until("prune", config, run_dir, set_)
+    run_until("prune", config, run_dir, set_)
 
 
 @app.command()
@@ -119,7 +113,7 @@ def report(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
 
     Writes report/report.html, report.md and report.json.
     """
-    _run_until("report", config, run_dir, set_, renew_report=True)
+    run_until("report", config, run_dir, set_, renew_report=True)
 
 
 @app.command("plan")
@@ -143,13 +137,13 @@ def show_plan(
     each a --run-dir.
     """
     parsed = load_config(config, set_ or ())
-    folder = _folder(parsed, run_dir)
+    folder = folder_of(parsed, run_dir)
     progress = RichProgress(console)
     folder.create()
     with folder.owned(), interruptible(farewell):
-        _reached(parsed, folder, progress)
-        under_way = _prepared(parsed, folder, progress)
-        _load_keras()
+        reached_stage(parsed, folder, progress)
+        under_way = prepared(parsed, folder, progress)
+        load_keras()
         from kvasir_prune.experiment.plan import plan
 
         found = plan(under_way)
@@ -207,95 +201,3 @@ def main_options(
     if version:
         print(__version__)
         raise typer.Exit
-
-
-def _run_until(
-    stage: str,
-    path: Path,
-    run_dir: Path | None,
-    overrides: list[str] | None,
-    *,
-    accept_device_change: bool = False,
-    renew_report: bool = False,
-) -> None:
-    config = load_config(path, overrides or ())
-    folder = _folder(config, run_dir)
-    progress = RichProgress(console)
-    folder.create()
-    try:
-        with folder.owned(), logging_to(folder.log), interruptible(farewell):
-            reached = _reached(config, folder, progress)
-            if reached == FINISHED and not renew_report:
-                progress.note(f"The run is finished: {folder.path}")
-            elif stage == "report" and reached in ("report", FINISHED):
-                from kvasir_prune.experiment.reporting import renew
-
-                renew(folder, config)
-            else:
-                _work(stage, config, folder, progress, accept_device_change)
-    except KvasirPruneError as error:
-        if error.exit_code != KvasirPruneError.exit_code:
-            say_how_to_go_on()
-        raise
-    except OSError:
-        say_how_to_go_on()
-        raise
-    if stage == "report" and (folder.report / "report.html").exists():
-        print(folder.report / "report.html")
-
-
-def _work(
-    stage: str,
-    config: RunConfig,
-    folder: RunFolder,
-    progress: RichProgress,
-    accept_device_change: bool,
-) -> None:
-    run_under_way = _prepared(config, folder, progress, accept_device_change)
-    if stage == "data":
-        return
-    _load_keras()
-    from kvasir_prune.experiment.preparing import Stage
-    from kvasir_prune.experiment.stages import run_stages
-
-    run_stages(run_under_way, Stage(stage))
-
-
-def _prepared(
-    config: RunConfig, folder: RunFolder, progress: RichProgress, accept_device_change: bool = False
-) -> Run:
-    from kvasir_prune.experiment.context import Run
-    from kvasir_prune.experiment.preparing import prepare_data
-
-    under_way = Run(
-        config, folder, progress, own_command(), accept_device_change=accept_device_change
-    )
-    prepare_data(under_way)
-    return under_way
-
-
-def _load_keras() -> None:
-    console.print("Starting Keras ...", style="dim")
-    from kvasir_prune import backend
-
-    backend.load()
-
-
-def _reached(config: RunConfig, folder: RunFolder, progress: RichProgress) -> str | None:
-    """Mend a run; return the stage it is in, None before it has a split.
-
-    Another run's folder is refused.
-    """
-    for sentence in mend_record(folder):
-        progress.note(sentence)
-    record = folder.read_record()
-    if record is None or not folder.has_begun(record):
-        return None
-    check(record["identity"], identity(config), where=folder.path, kind="configuration")
-    for sentence in mend_files(folder, record):
-        progress.note(sentence)
-    return stage_of(folder, folder.read_record() or record)
-
-
-def _folder(config: RunConfig, run_dir: Path | None) -> RunFolder:
-    return RunFolder(run_dir or Path("checkpoints") / config.name)
