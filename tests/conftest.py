@@ -14,17 +14,12 @@ settings.load_profile("no deadlines")
 REAL_DATA_VARIABLE = "KVASIR_PRUNE_TEST_DATA"
 
 
-LONGEST_FIRST = (
-    "test_jax_backend.py",
-    "test_torture.py",
-    "test_true_size.py",
-    "test_run_folder.py",
-)
+LONG = ("jax_backend", "faults", "exact_scorer", "true_size", "torture", "interrupted_run")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long files, so that no worker is left alone with one of them at the end."""
-    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
 
 
 @pytest.fixture(scope="session")
