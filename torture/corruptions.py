@@ -78,9 +78,12 @@ def corrupt(ground: Ground, count: int, seed: int) -> tuple[Counter[str], list[s
             said += child.log.read_text()
             outcome = _outcome(code, said, run, ground.case.result)
             outcomes[outcome] += 1
+            fresh = _lost_evidence(path, damaged, said)
             if outcome not in OUTCOMES or (outcome == "told" and not may_refuse):
-                faults.append(f"{state}, {path.relative_to(run)}: {done}: {outcome}; {said[-400:]}")
-            faults += _lost_evidence(path, damaged, said)
+                fresh.append(f"{state}, {path.relative_to(run)}: {done}: {outcome}; {said[-400:]}")
+            for fault in fresh:
+                ground.progress.note(fault)
+            faults += fresh
             task.advance(faults=len(faults))
     return outcomes, faults
 
