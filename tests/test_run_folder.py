@@ -502,6 +502,21 @@ def test_a_finished_file_that_is_gone_is_made_again(
     _assert_same_arrays(run, finished / "run", "model.keras")
 
 
+@pytest.mark.slow
+def test_what_was_forgotten_does_not_come_back_with_the_record_before_the_last(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path)
+    for name in ("model.keras", "training/history.csv"):
+        (run / name).unlink()
+    server.call("data", *RUN[1:], cwd=tmp_path).succeeded()
+    for name in ("run.json", "run.previous.json"):
+        record = run_record.read(run / name)
+        assert record is not None
+        assert not {"model.keras", "history.csv"} & set(record["files"])
+        assert len(record["devices"]) == 1
+
+
 def test_a_damaged_report_is_told_and_written_on_request(
     finished: Path, tmp_path: Path, server: Server
 ) -> None:

@@ -105,10 +105,7 @@ class Run:
         if known[-1:] != [device]:
             entry = {"device": device, "since": _now()}
             self.record = {**self.record, "devices": [*self.record["devices"], entry]}
-            # Twice: whatever is computed from now on depends on it, so the commit before the last
-            # must know it as well.
-            self.folder.write_record(self.record)
-            self.folder.write_record(self.record)
+            self.folder.write_record_for_good(self.record)
 
     @property
     def tolerance(self) -> float:

@@ -203,12 +203,20 @@ class RunFolder:
             path.unlink(missing_ok=True)
         rest = run_record.without(record, *paths)
         if rest != record:
-            self.write_record(rest)
+            self.write_record_for_good(rest)
         return rest
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Publish `run.json`."""
         run_record.write(self.record, record)
+
+    def write_record_for_good(self, record: Mapping[str, Any]) -> None:
+        """Publish `run.json` so that the one before the last says the same.
+
+        For what must not come back, or be forgotten, when the last is damaged.
+        """
+        for _ in range(2):
+            self.write_record(record)
 
     def _check_writable(self) -> None:
         probe = self.path / f".write-test.{os.getpid()}.partial"
