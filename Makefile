@@ -11,7 +11,7 @@ WORKERS ?= 2
 help:
 	@echo "make demo     run the whole job on rendered images and say where the report is"
 	@echo "make test     linters, type checker, import contracts and tests"
-	@echo "make torture  kill, interrupt and corrupt runs: about an hour"
+	@echo "make torture  kill, interrupt and corrupt runs: two or three hours"
 	@echo "make lock     write requirements.lock anew from pyproject.toml"
 	@echo "make clean    remove .venv and caches (never checkpoints or data)"
 
