@@ -14,7 +14,6 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
@@ -134,12 +133,7 @@ class Server:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._process.communicate(timeout=PATIENCE_S)
 
     def call(self, *arguments: object, cwd: Path) -> Outcome:
@@ -260,3 +254,12 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
         assert process.poll() is None, "the process ended too early"
         assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.002)
+
+
+def assert_same_results(run: Path, other: Path, *more: str) -> None:
+    """Assert that two runs have the same bits in all records, in the cut network and in `more`."""
+    for name in ("pruning.h5", "importance.h5", "evaluation.h5", "pruned.keras", *more):
+        found, expected = (arrays_of(folder / name) for folder in (run, other))
+        assert {k: v.tobytes() for k, v in found.items()} == {
+            k: v.tobytes() for k, v in expected.items()
+        }, name

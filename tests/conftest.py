@@ -1,11 +1,13 @@
 """What several test files share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.cli_runs import Server, finished_run
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("no deadlines", deadline=None)
@@ -20,6 +22,19 @@ LONG = ("jax_backend", "faults", "exact_scorer", "true_size", "torture", "interr
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long files, so that no worker is left alone with one of them at the end."""
     items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a finished run, to be copied; made once for all workers."""
+    return finished_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """Give a process that runs commands."""
+    with Server() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -26,7 +25,6 @@ from tests.cli_runs import (
     call,
     change_weights,
     copy_of,
-    finished_run,
     write_config,
 )
 
@@ -36,17 +34,6 @@ FOLDER = {
     "model": {"name": "ann", "input_side_px": 8},
     "training": {"max_epochs": 1},
 }
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as started:
-        yield started
 
 
 @pytest.fixture

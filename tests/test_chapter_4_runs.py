@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,12 +22,6 @@ from tests.cli_runs import AFTER_IMPORTANCE, RUN, Server, settings, write_config
 
 IMPROVING = {"strategy": "random_while_improving", "nodes_at_a_time": 2, "tries": 24}
 SHORT = {"data.limit_per_class": 20, "training.max_epochs": 1}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as started:
-        yield started
 
 
 def finished(server: Server, folder: Path, pruning: Mapping[str, Any]) -> HDF5Ledger:

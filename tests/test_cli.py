@@ -30,7 +30,6 @@ from tests.cli_runs import (
     contents,
     copy_of,
     environment,
-    finished_run,
     write_config,
 )
 
@@ -46,17 +45,6 @@ COMMANDS = {
     "status": "Say how far a run is",
     "config": "Check a configuration and print it resolved",
 }
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as started:
-        yield started
 
 
 @pytest.fixture

@@ -29,37 +29,14 @@ from tests.cli_runs import (
     RUN,
     Outcome,
     Server,
-    arrays_of,
+    assert_same_results,
     call,
     command,
     contents,
     copy_of,
     environment,
-    finished_run,
     until,
 )
-
-RESULTS = ("pruning.h5", "importance.h5", "evaluation.h5", "pruned.keras")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as started:
-        yield started
-
-
-def assert_same_results(run: Path, other: Path) -> None:
-    for name in RESULTS:
-        found, expected = (arrays_of(folder / name) for folder in (run, other))
-        assert {k: v.tobytes() for k, v in found.items()} == {
-            k: v.tobytes() for k, v in expected.items()
-        }, name
-
 
 FAILING = """
 import os, pathlib

@@ -18,7 +18,7 @@ from kvasir_prune.progress import duration
 from kvasir_prune.pruning import Exhaustive, Greedy, Strategy, prune
 from kvasir_prune.pruning.expectation import Fate, evaluations, evaluations_left, fate_of
 from kvasir_prune.types import LayerFinished, LayerSize, LossAccuracy
-from tests.cli_runs import AFTER_LEDGER, Forbidden, Server, call, contents, copy_of, finished_run
+from tests.cli_runs import AFTER_LEDGER, Forbidden, Server, call, contents, copy_of
 from tests.toy import ToyScorer
 
 LOW, IGNORE_BELOW = -1e-5, -1e-3
@@ -173,11 +173,6 @@ def test_a_damaged_pace_is_no_pace(tmp_path: Path, text: str) -> None:
 )
 def test_lengths_of_time_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory)
 
 
 @pytest.mark.slow

@@ -25,25 +25,13 @@ from tests.cli_runs import (
     RUN,
     Outcome,
     Server,
-    arrays_of,
+    assert_same_results,
     change_weights,
     contents,
     copy_of,
     environment,
-    finished_run,
     write_config,
 )
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as started:
-        yield started
 
 
 @pytest.mark.parametrize("name", ["run", "report", "train"])
@@ -417,7 +405,7 @@ def test_a_damaged_record_gives_way_to_the_commit_before(
     kept = name.replace(".", ".damaged-1.")
     assert f"{name} is damaged and kept as {kept}" in done.err
     assert (run / kept).read_bytes() == damaged
-    _assert_same_arrays(run, finished / "run")
+    assert_same_results(run, finished / "run")
 
 
 @pytest.mark.slow
@@ -427,7 +415,7 @@ def test_a_ledger_that_is_gone_gives_way_to_the_commit_before(
     run = copy_of(finished, tmp_path, "pruning.h5")
     done = server.call(*RUN, cwd=tmp_path).succeeded()
     assert "pruning.h5 is gone: the run goes on from the commit before" in done.err
-    _assert_same_arrays(run, finished / "run")
+    assert_same_results(run, finished / "run")
 
 
 @pytest.mark.slow
@@ -443,7 +431,7 @@ def test_what_was_made_from_the_ledger_is_made_again_when_damaged(
     assert f"kept as {kept}: it is made again" in done.err
     assert (run / kept).read_bytes() == damaged
     assert (run / "cost.json").read_bytes() == (finished / "run" / "cost.json").read_bytes()
-    _assert_same_arrays(run, finished / "run")
+    assert_same_results(run, finished / "run")
 
 
 @pytest.mark.slow
@@ -457,7 +445,7 @@ def test_a_damaged_network_that_is_deleted_comes_from_the_checkpoint_again(
     for name in ("model.keras", "training/history.csv"):
         (run / name).unlink()
     assert "Epoch 1:" not in server.call(*RUN, cwd=tmp_path).succeeded().err
-    _assert_same_arrays(run, finished / "run", "model.keras")
+    assert_same_results(run, finished / "run", "model.keras")
 
 
 @pytest.mark.slow
@@ -466,7 +454,7 @@ def test_a_pruning_begun_anew_leaves_nothing_of_the_old_one(
 ) -> None:
     run = copy_of(finished, tmp_path, "pruning.h5", "pruning.previous.h5")
     server.call(*RUN, cwd=tmp_path).succeeded()
-    _assert_same_arrays(run, finished / "run")
+    assert_same_results(run, finished / "run")
     found, expected = (
         json.loads((folder / "report" / "report.json").read_text())
         for folder in (run, finished / "run")
@@ -499,7 +487,7 @@ def test_a_finished_file_that_is_gone_is_made_again(
     for name in gone:
         assert (run / name).exists()
     assert "The run is finished" in server.call(*RUN, cwd=tmp_path).succeeded().err
-    _assert_same_arrays(run, finished / "run", "model.keras")
+    assert_same_results(run, finished / "run", "model.keras")
 
 
 @pytest.mark.slow
@@ -550,14 +538,6 @@ def test_what_is_only_written_and_never_read_again_may_be_damaged(
     (run / name).write_text("cut")
     server.call("train", *RUN[1:], cwd=tmp_path).succeeded()
     assert (run / name).read_bytes() == (finished / "run" / name).read_bytes()
-
-
-def _assert_same_arrays(run: Path, other: Path, *more: str) -> None:
-    for kind in ("pruning.h5", "importance.h5", "evaluation.h5", "pruned.keras", *more):
-        found, expected = (arrays_of(folder / kind) for folder in (run, other))
-        assert {k: v.tobytes() for k, v in found.items()} == {
-            k: v.tobytes() for k, v in expected.items()
-        }
 
 
 @pytest.mark.parametrize("damage", [cut_short, zeroed, emptied])

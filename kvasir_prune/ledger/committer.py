@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from types import TracebackType
 from typing import Protocol
 
 
@@ -72,12 +71,7 @@ class Committer:
         """Commit now what waits for its time; a commit under way is waited for."""
         self._commit(only_new=True)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         with self._changed:
             self._is_over = True
             self._changed.notify()
