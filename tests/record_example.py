@@ -12,8 +12,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir_prune.config.report import ReportConfig
+from kvasir_prune.data.listing import Listing
+from kvasir_prune.evaluation.store import SplitLogits
+from kvasir_prune.report.assessment import assess
 from kvasir_prune.report.schema import (
+    Assessment,
     Cost,
     CostPair,
     Data,
@@ -25,9 +34,11 @@ from kvasir_prune.report.schema import (
     Provenance,
     Pruning,
     Record,
+    Results,
     Split,
     Training,
 )
+from kvasir_prune.report.turning_point import turning_point
 
 Matrix = list[list[int]]
 
@@ -137,6 +148,16 @@ CHANGE: dict[str, Matrix] = {
     ],
 }
 
+THESIS_QUESTIONS = ReportConfig(
+    non_inferiority_margin=0.02,
+    class_groups={
+        "pathological": ["esophagitis", "polyps", "ulcerative-colitis"],
+        "anatomical landmark": ["normal-cecum", "normal-pylorus", "normal-z-line"],
+        "polyp removal": ["dyed-lifted-polyps", "dyed-resection-margins"],
+    },
+    abnormal=["pathological"],
+)
+
 CONFIG_YAML = """\
 # VGG-16 on Kvasir v2, as in chapter 5.
 name: vgg16-kvasir
@@ -233,6 +254,49 @@ def provenance() -> Provenance:
     )
 
 
+def assessment(
+    splits: dict[str, Split], classes: Sequence[str], config: ReportConfig | None = None
+) -> Assessment | None:
+    """Assess made-up logits that give the test set's confusion matrices."""
+    matrices = [getattr(splits["test"], moment).confusion_matrix for moment in ("before", "after")]
+    labels, before, after = paired_predictions(*matrices)
+    rng = np.random.default_rng(0)
+    logits = [
+        (4 * np.eye(len(classes))[named] + rng.random((len(named), len(classes)))).astype("float32")
+        for named in (before, after)
+    ]
+    return assess(
+        SplitLogits(labels, *logits),
+        classes,
+        Listing(tuple(f"images/{place:04d}.jpg" for place in range(len(labels))), None),
+        config or ReportConfig(),
+        seed=0,
+        where=Path("evaluation.h5"),
+    )
+
+
+def paired_predictions(before: Matrix, after: Matrix) -> list[NDArray[np.int64]]:
+    """Return labels and both predictions of images with these matrices and the fewest flips."""
+    images = []
+    for label, (was, now) in enumerate(zip(before, after, strict=True)):
+        images += [
+            (label, named, named)
+            for named, counts in enumerate(zip(was, now, strict=True))
+            for _ in range(min(counts))
+        ]
+        left = [
+            [named for named, (a, b) in enumerate(pairs) for _ in range(max(0, a - b))]
+            for pairs in (list(zip(was, now, strict=True)), list(zip(now, was, strict=True)))
+        ]
+        images += [(label, *moved) for moved in zip(*left, strict=True)]
+    return list(np.array(images, np.int64).T)
+
+
+def with_results(record: Record, **changes: object) -> Record:
+    """Return the record with some of its results replaced."""
+    return record.model_copy(update={"results": record.results.model_copy(update=changes)})
+
+
 def thesis_record() -> Record:
     """Return the case study of the thesis."""
     splits = {}
@@ -248,36 +312,40 @@ def thesis_record() -> Record:
     return Record(
         name="VGG-16 on Kvasir v2",
         description="Greedy pruning of a VGG-16 trained from scratch: the case study of chapter 5.",
-        classes=CLASSES,
-        splits=splits,
-        layers=layers,
-        # Counted by hand for 224 x 224 pixels and 8 classes.
-        cost=CostPair(
-            before=Cost(parameters=134_293_320, flops=30_932_402_176, file_bytes=537_216_288),
-            after=Cost(parameters=77_664_629, flops=13_704_829_606, file_bytes=310_701_524),
-        ),
-        evolution=evolution(splits, layers),
-        training=training(39),
-        pruning=Pruning(
-            strategy="greedy",
-            scoring_split="validation",
-            low=-1e-5,
-            high=1e-5,
-            ignore_below=-5e-5,
-            layers=[layer.name for layer in reversed(layers)],
-            removed=sum(layer.removed for layer in layers),
-            ignored=3641,
-            evaluations=187_220,
-        ),
-        data=Data(
-            source="Kvasir v2, 8 classes of 1,000 images each",
-            images=8000,
-            image_side_px=[224, 224],
-            groups=None,
-            conversions={"resized": 8000, "grey to RGB": 3},
-            skipped=["polyps/Thumbs.db: not an image", "esophagitis/x.jpg: truncated"],
-            split_deviation_percent={name: [0.25, -0.1, -0.15] for name in CLASSES[:2]}
-            | {name: [0.0, 0.0, 0.0] for name in CLASSES[2:]},
+        results=Results(
+            classes=CLASSES,
+            splits=splits,
+            assessment=assessment(splits, CLASSES, THESIS_QUESTIONS),
+            layers=layers,
+            # Counted by hand for 224 x 224 pixels and 8 classes.
+            cost=CostPair(
+                before=Cost(parameters=134_293_320, flops=30_932_402_176, file_bytes=537_216_288),
+                after=Cost(parameters=77_664_629, flops=13_704_829_606, file_bytes=310_701_524),
+            ),
+            evolution=(course := evolution(splits, layers)),
+            turning_point=turning_point(course, "validation"),
+            training=training(39),
+            pruning=Pruning(
+                strategy="greedy",
+                scoring_split="validation",
+                low=-1e-5,
+                high=1e-5,
+                ignore_below=-5e-5,
+                layers=[layer.name for layer in reversed(layers)],
+                removed=sum(layer.removed for layer in layers),
+                ignored=3641,
+                evaluations=187_220,
+            ),
+            data=Data(
+                source="Kvasir v2, 8 classes of 1,000 images each",
+                images=8000,
+                image_side_px=[224, 224],
+                groups=None,
+                conversions={"resized": 8000, "grey to RGB": 3},
+                skipped=["polyps/Thumbs.db: not an image", "esophagitis/x.jpg: truncated"],
+                split_deviation_percent={name: [0.25, -0.1, -0.15] for name in CLASSES[:2]}
+                | {name: [0.0, 0.0, 0.0] for name in CLASSES[2:]},
+            ),
         ),
         provenance=provenance(),
     )
@@ -338,31 +406,35 @@ def synthetic_record(
     return Record(
         name="synthetic",
         description="",
-        classes=list(classes),
-        splits=splits,
-        layers=layers,
-        cost=CostPair(before=before_cost, after=after_cost),
-        evolution=evolution(splits, layers)[: 1 if nothing_removed else None],
-        training=training(epochs),
-        pruning=Pruning(
-            strategy="exhaustive",
-            scoring_split="validation",
-            low=-1e-5,
-            high=1e-5,
-            ignore_below=None,
-            layers=[layer.name for layer in reversed(layers)],
-            removed=sum(layer.removed for layer in layers),
-            ignored=0,
-            evaluations=271,
-        ),
-        data=Data(
-            source="folder",
-            images=40 * n * 3,
-            image_side_px=[32, 32],
-            groups=17,
-            conversions={},
-            skipped=[],
-            split_deviation_percent={},
+        results=Results(
+            classes=list(classes),
+            splits=splits,
+            assessment=assessment(splits, classes),
+            layers=layers,
+            cost=CostPair(before=before_cost, after=after_cost),
+            evolution=(course := evolution(splits, layers)[: 1 if nothing_removed else None]),
+            turning_point=turning_point(course, "validation"),
+            training=training(epochs),
+            pruning=Pruning(
+                strategy="exhaustive",
+                scoring_split="validation",
+                low=-1e-5,
+                high=1e-5,
+                ignore_below=None,
+                layers=[layer.name for layer in reversed(layers)],
+                removed=sum(layer.removed for layer in layers),
+                ignored=0,
+                evaluations=271,
+            ),
+            data=Data(
+                source="folder",
+                images=40 * n * 3,
+                image_side_px=[32, 32],
+                groups=17,
+                conversions={},
+                skipped=[],
+                split_deviation_percent={},
+            ),
         ),
         provenance=provenance(),
     )

@@ -34,6 +34,8 @@ COSMETIC_KEYS = {
     "pruning.commit_every_s",
     "pruning.verify_every",
     "evaluation.every_removals",
+    "report.non_inferiority_margin",
+    "report.abnormal",
     "runtime.threads",
 }
 SHIPPED = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -504,6 +506,8 @@ def test_identity_is_every_key_that_is_not_cosmetic(tmp_path: Path, data: str) -
         "training.commit_every_s=60.0",
         "evaluation.every_removals=1",
         "runtime.threads=3",
+        "report.non_inferiority_margin=0.01",
+        "report.class_groups={sick: [polyps]}",
     ],
 )
 def test_a_cosmetic_change_keeps_the_identity(tmp_path: Path, override: str) -> None:
@@ -551,6 +555,10 @@ def test_another_number_of_random_tries_is_another_run(tmp_path: Path, key: str)
 # JSON schema
 
 
+ANY = "*"
+"""Stands for the keys of a mapping whose keys are the user's own, such as names of classes."""
+
+
 def schema_keys(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Return key -> what may stand there, for every kind of mapping that may stand at `node`."""
     found: dict[str, list[dict[str, Any]]] = {}
@@ -559,6 +567,8 @@ def schema_keys(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, list[
     for part in (*node.get("anyOf", ()), *node.get("oneOf", ())):
         for key, nodes in schema_keys(schema, part).items():
             found.setdefault(key, []).extend(nodes)
+    if isinstance(node.get("additionalProperties"), dict):
+        found[ANY] = [node["additionalProperties"]]
     for key, below in node.get("properties", {}).items():
         found.setdefault(key, []).append(below)
     return found
@@ -571,6 +581,8 @@ def unknown_to(schema: dict[str, Any], nodes: list[dict[str, Any]], value: objec
     for node in nodes:
         for key, below in schema_keys(schema, node).items():
             known.setdefault(key, []).extend(below)
+    if ANY in known:
+        return []
     return [key for key in value if key not in known] + [
         f"{key}.{name}"
         for key, below in value.items()

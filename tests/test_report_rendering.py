@@ -28,6 +28,7 @@ from tests.record_example import (
     TABLE_5_3,
     synthetic_record,
     thesis_record,
+    with_results,
 )
 
 NASTY = ["<b>bold|name</b>", '$x_1$ "q" `c` *s* & [l](u) \\']
@@ -43,9 +44,9 @@ def record(kind: str) -> Record:
     if kind == "two classes, nothing removed":
         return synthetic_record(NASTY, nothing_removed=True, epochs=0)
     if kind == "no layers":
-        return synthetic_record(["a", "b"], nothing_removed=True).model_copy(update={"layers": []})
+        return with_results(synthetic_record(["a", "b"], nothing_removed=True), layers=[])
     many = synthetic_record(MANY, empty_class=4, nothing_measured=True)
-    return many.model_copy(update={"splits": {"test": many.splits["test"]}})
+    return with_results(many, splits={"test": many.results.splits["test"]})
 
 
 KINDS = ("thesis", "two classes, nothing removed", "no layers", "23 classes, one empty, test only")
@@ -143,8 +144,12 @@ def assert_prints(text: str, value: float | None) -> None:
 def numbers_of(record: Record) -> dict[str, list[list[float | None]]]:
     """Return every number of the record's tables, computed here once more."""
     expected: dict[str, list[list[float | None]]] = {"loss_accuracy": []}
-    for name in (split for split in SPLITS if split in record.splits):
-        part, b, a = record.splits[name], record.splits[name].before, record.splits[name].after
+    for name in (split for split in SPLITS if split in record.results.splits):
+        part, b, a = (
+            record.results.splits[name],
+            record.results.splits[name].before,
+            record.results.splits[name].after,
+        )
         expected["loss_accuracy"].append(
             [
                 part.images,
@@ -171,14 +176,14 @@ def numbers_of(record: Record) -> dict[str, list[list[float | None]]]:
         expected[f"confusion_after_{name}"] = a.confusion_matrix
     expected["nodes_per_layer"] = [
         [ly.nodes, ly.important, ly.zero, ly.worse, ly.removed, 100 * ly.removed / ly.nodes]
-        for ly in record.layers
+        for ly in record.results.layers
     ]
     expected["training"] = [
         [e.train_loss, e.validation_loss, 100 * e.train_accuracy, 100 * e.validation_accuracy]
-        for e in record.training.epochs
+        for e in record.results.training.epochs
     ]
     pairs = [
-        (getattr(record.cost.before, key), getattr(record.cost.after, key))
+        (getattr(record.results.cost.before, key), getattr(record.results.cost.after, key))
         for key in ("parameters", "flops", "file_bytes")
     ]
     expected["cost"] = [
@@ -294,8 +299,8 @@ def test_summary_says_what_a_clinician_needs():
     ],
 )
 def test_warning_names_the_split_the_nodes_were_chosen_on(split, sentence):
-    pruning = record("thesis").pruning.model_copy(update={"scoring_split": split})
-    changed = record("thesis").model_copy(update={"pruning": pruning})
+    pruning = record("thesis").results.pruning.model_copy(update={"scoring_split": split})
+    changed = with_results(record("thesis"), pruning=pruning)
     assert sentence in html.render(changed, {})
     assert sentence in markdown.render(changed, {})
 
@@ -312,8 +317,8 @@ def test_warning_names_the_split_the_nodes_were_chosen_on(split, sentence):
     ],
 )
 def test_the_strategy_is_named_and_only_what_looked_at_images_is_warned_of(strategy, chosen):
-    pruning = record("thesis").pruning.model_copy(update={"strategy": strategy})
-    changed = record("thesis").model_copy(update={"pruning": pruning})
+    pruning = record("thesis").results.pruning.model_copy(update={"strategy": strategy})
+    changed = with_results(record("thesis"), pruning=pruning)
     for text in (html.render(changed, {}), markdown.render(changed, {})):
         assert chosen in text
         judged = strategy != "random"
@@ -337,8 +342,10 @@ def test_what_is_absent_is_said():
 
 
 def test_a_long_list_of_skipped_files_is_cut_with_their_number():
-    data = record("thesis").data.model_copy(update={"skipped": [f"f{i}.jpg" for i in range(100)]})
-    text = html.render(record("thesis").model_copy(update={"data": data}), {})
+    data = record("thesis").results.data.model_copy(
+        update={"skipped": [f"f{i}.jpg" for i in range(100)]}
+    )
+    text = html.render(with_results(record("thesis"), data=data), {})
     assert "f19.jpg; and 80 more" in text
     assert "f20.jpg" not in text
 
@@ -454,9 +461,13 @@ def test_any_class_name_arrives_as_it_is(names):
 def test_layer_names_versions_and_configuration_are_escaped():
     strange = "<i>|`x`</i>"
     plain = synthetic_record(["a", "b"])
-    layers = [plain.layers[0].model_copy(update={"name": strange}), *plain.layers[1:]]
+    layers = [
+        plain.results.layers[0].model_copy(update={"name": strange}),
+        *plain.results.layers[1:],
+    ]
     evolution = [
-        point.model_copy(update={"layer": point.layer and strange}) for point in plain.evolution
+        point.model_copy(update={"layer": point.layer and strange})
+        for point in plain.results.evolution
     ]
     provenance = plain.provenance.model_copy(
         update={
@@ -465,8 +476,8 @@ def test_layer_names_versions_and_configuration_are_escaped():
             "config_yaml": f"a: {strange}\n\n\n\n```\nb: 1\n",
         }
     )
-    changed = plain.model_copy(
-        update={"layers": layers, "evolution": evolution, "provenance": provenance}
+    changed = with_results(plain, layers=layers, evolution=evolution).model_copy(
+        update={"provenance": provenance}
     )
     svgs = figures.draw(changed)
     assert svg_texts(svgs["evolution_loss_all"])[strange] == 1
@@ -541,6 +552,7 @@ def test_nodes_chart_shows_the_removed_nodes_of_each_layer():
 def test_figures_without_content_are_not_drawn():
     assert set(drawn("two classes, nothing removed")) == {
         "nodes_per_layer",
+        "reliability",
         "confusion_delta_test",
         "confusion_delta_validation",
         "confusion_delta_train",

@@ -459,7 +459,7 @@ def test_a_pruning_begun_anew_leaves_nothing_of_the_old_one(
         json.loads((folder / "report" / "report.json").read_text())
         for folder in (run, finished / "run")
     )
-    assert found["evolution"] == expected["evolution"] != []
+    assert found["results"]["evolution"] == expected["results"]["evolution"] != []
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from kvasir_prune.config.method import (
     TrainingConfig,
 )
 from kvasir_prune.config.model import ModelConfig
+from kvasir_prune.config.report import ReportConfig
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
@@ -45,6 +46,8 @@ class RunConfig(Section):
     """How nodes are removed."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """What is measured before and after."""
+    report: Annotated[ReportConfig, Field(json_schema_extra=COSMETIC)] = ReportConfig()
+    """What the comparison is judged by."""
     runtime: RuntimeConfig = RuntimeConfig()
     """Threads."""
 

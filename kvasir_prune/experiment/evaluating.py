@@ -15,6 +15,7 @@ from kvasir_prune.evaluation.metrics import loss_accuracy
 from kvasir_prune.evaluation.partial import PartialLogits
 from kvasir_prune.evaluation.predict import predict
 from kvasir_prune.experiment.context import Run
+from kvasir_prune.experiment.picturing import write_thumbnails
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.ledger.committer import Committer
 from kvasir_prune.models import read_chain, weights_of
@@ -29,8 +30,10 @@ AGREEMENT = 1e-4
 
 
 def evaluate(run: Run) -> None:
-    """Publish `cost.json`, the evolution in `pruning.h5`, and last `evaluation.h5`."""
+    """Publish `cost.json`, the evolution in `pruning.h5`, `evaluation.h5` and `thumbnails.h5`."""
     if run.folder.evaluation.exists() and run.has(run.folder.cost):
+        if not run.folder.thumbnails.exists():
+            write_thumbnails(run)
         return
     run.forget(*run.folder.report_files)
     run.release_scorer()
@@ -39,6 +42,7 @@ def evaluate(run: Run) -> None:
     _write_cost(run, pruned)
     _write_evolution(run, ledger)
     _write_logits(run, pruned, ledger)
+    write_thumbnails(run)
 
 
 def _write_cost(run: Run, pruned: Any) -> None:

@@ -107,6 +107,11 @@ class RunFolder:
         return self.path / "evaluation.partial.h5"
 
     @property
+    def thumbnails(self) -> Path:
+        """Small pictures of the images that the report shows (HDF5)."""
+        return self.path / "thumbnails.h5"
+
+    @property
     def cost(self) -> Path:
         """Parameters, FLOPs and bytes before and after (JSON)."""
         return self.path / "cost.json"
@@ -133,7 +138,7 @@ class RunFolder:
 
         They are forgotten whenever the ledger is another one.
         """
-        evaluated = (self.cost, self.evaluation, self.partial_logits)
+        evaluated = (self.cost, self.evaluation, self.partial_logits, self.thumbnails)
         return (self.pruned, *evaluated, *self.report_files)
 
     def create(self) -> None:

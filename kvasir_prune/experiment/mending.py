@@ -70,8 +70,9 @@ def mend_files(folder: RunFolder, record: Mapping[str, Any]) -> Iterator[str]:
         # First what was made from it: killed in between, it must not look up to date.
         record = folder.forget(record, *folder.made_from_ledger)
         yield go_back(folder.ledger)
-    for path in (folder.pruned, folder.cost, folder.evaluation):
-        if _is_other(record, path) or (path == folder.evaluation and is_damaged(path, check_seal)):
+    sealed = (folder.evaluation, folder.thumbnails)
+    for path in (folder.pruned, folder.cost, *sealed):
+        if _is_other(record, path) or (path in sealed and is_damaged(path, check_seal)):
             kept = set_aside(path).name
             yield f"{path.name} is damaged, or was changed, and kept as {kept}: it is made again"
             record = folder.forget(record, path)

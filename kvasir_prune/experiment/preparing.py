@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from kvasir_prune.evaluation.class_groups import named_groups
 from kvasir_prune.experiment.context import Run
 
 
@@ -21,5 +22,6 @@ class Stage(StrEnum):
 def prepare_data(run: Run) -> None:
     """Read, decode, divide and cache the images."""
     dataset = run.dataset
+    named_groups(dataset.classes, run.config.report, where="report.class_groups")
     counts = ", ".join(f"{len(rows)} {name}" for name, rows in dataset.rows.items())
     run.progress.note(f"Images: {counts}; {len(dataset.classes)} classes")

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvasir_prune.config import RunConfig, dump, load_config
-from kvasir_prune.errors import ConfigError
+from kvasir_prune.errors import ConfigError, LedgerError
+from kvasir_prune.evaluation import thumbnails
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.ledger import run_record
+from kvasir_prune.ledger.identity import origin
 from kvasir_prune.publish import publish_text
 from kvasir_prune.report.publishing import write_report
 from kvasir_prune.report.record import Sources, build_record
@@ -36,22 +38,37 @@ def report(folder: RunFolder) -> Path:
         ledger=folder.ledger,
         evaluation=folder.evaluation,
         cost=folder.cost,
+        split=folder.split,
     )
     record = build_record(sources)
     folder.report.mkdir(exist_ok=True)
-    written = write_report(record, folder.report)
+    written = write_report(record, folder.report, _pictures(folder))
     if kept := folder.read_record():
         folder.write_record(run_record.sealed(kept, *folder.report_files))
     return written
 
 
+def _pictures(folder: RunFolder) -> dict[str, bytes]:
+    """Return the pictures of this run's evaluation; none where there are none, or others'."""
+    try:
+        pictures, made_by = thumbnails.read(folder.thumbnails)
+    except (LedgerError, FileNotFoundError):
+        return {}
+    kept = folder.read_record()
+    return pictures if kept and made_by == origin(kept) else {}
+
+
 def renew(folder: RunFolder, config: RunConfig) -> Path:
-    """Write the report of a finished run anew, with the configuration's present description.
+    """Write the report of a finished run anew, with the configuration's present words.
 
     Returns, raises:
         As `report`.
     """
-    words = {"name": config.name, "description": config.description}
+    words = {
+        "name": config.name,
+        "description": config.description,
+        "report": config.report,
+    }
     try:
         stored = load_config(folder.config)
     except ConfigError:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from kvasir_prune.report import notation
 from kvasir_prune.report.drawing import INK, STYLES, spread
-from kvasir_prune.report.schema import EvolutionPoint, Training
+from kvasir_prune.report.schema import EvolutionPoint, Training, TurningPoint
 from kvasir_prune.types import TRAIN, VALIDATION
 
 _LABEL_GAP = 0.125  # inches between two lines of small text
@@ -23,13 +23,19 @@ class _Curve(NamedTuple):
     y: Sequence[float]
 
 
-def evolution(points: Sequence[EvolutionPoint], quantity: str, names: Sequence[str]) -> Figure:
+def evolution(
+    points: Sequence[EvolutionPoint],
+    quantity: str,
+    names: Sequence[str],
+    turn: TurningPoint | None = None,
+) -> Figure:
     """Draw one quantity against the number of removed nodes.
 
     Args:
         points: in the order of pruning, two or more.
         quantity: `loss` or `accuracy`.
         names: splits to draw a curve for.
+        turn: is marked and named, if there is one.
     """
     figure = Figure(figsize=(8.2, 3.7))
     axes = figure.add_axes((0.08, 0.14, 0.82, 0.62))
@@ -46,6 +52,8 @@ def evolution(points: Sequence[EvolutionPoint], quantity: str, names: Sequence[s
     if len(curves) == 1:
         axes.axhline(curves[0].y[0], color=INK, linestyle=":", linewidth=0.8, alpha=0.7)
     _mark_layers(axes, points)
+    if turn is not None:
+        _mark_turn(axes, turn, getattr(turn.test_then, quantity) * scale)
     return figure
 
 
@@ -126,6 +134,22 @@ def _mark_layers(axes: Any, points: Sequence[EvolutionPoint]) -> None:
             alpha=0.6,
             clip_on=False,
         )
+
+
+def _mark_turn(axes: Any, turn: TurningPoint, height: float) -> None:
+    """Mark where the test loss was lowest, and say so below the curve."""
+    axes.plot(turn.removed, height, marker="o", markersize=6, color=INK, fillstyle="none")
+    axes.axvline(turn.removed, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.8)
+    rightward = turn.removed < turn.removed_after
+    axes.annotate(
+        "lowest test loss",
+        xy=(turn.removed, 0.03),
+        xytext=(5 if rightward else -5, 0),
+        xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points",
+        ha="left" if rightward else "right",
+        fontsize=8,
+    )
 
 
 def training_history(training: Training) -> Figure:

@@ -25,7 +25,7 @@ def evolution(record: Record) -> Table:
             *columns("", *names, group="Loss")[1:],
             *columns("", *names, group="Accuracy")[1:],
         ),
-        tuple(_evolution_row(point) for point in layer_ends(record.evolution)),
+        tuple(_evolution_row(point) for point in layer_ends(record.results.evolution)),
     )
 
 
@@ -46,7 +46,7 @@ def _evolution_row(point: EvolutionPoint) -> Row:
 
 def training(record: Record) -> Table:
     """Return the training history, one row for each epoch; the best one says so."""
-    best = record.training.best_epoch
+    best = record.results.training.best_epoch
     return Table(
         "training",
         captions.of_table("training"),
@@ -63,14 +63,14 @@ def training(record: Record) -> Table:
                 notation.percent(epoch.train_accuracy),
                 notation.percent(epoch.validation_accuracy),
             )
-            for epoch in record.training.epochs
+            for epoch in record.results.training.epochs
         ),
     )
 
 
 def cost(record: Record) -> Table:
     """Return parameters, FLOPs and file size before and after pruning, exact."""
-    before, after = record.cost.before, record.cost.after
+    before, after = record.results.cost.before, record.results.cost.after
     lines = (
         ("Parameters", before.parameters, after.parameters),
         ("FLOPs for one image", before.flops, after.flops),
@@ -101,7 +101,7 @@ def _cost_row(name: str, before: int | None, after: int | None) -> Row:
 
 def pruning(record: Record) -> Table:
     """Return how the nodes were chosen."""
-    choice = record.pruning
+    choice = record.results.pruning
     ignore = choice.ignore_below
     return _pairs(
         "pruning",
@@ -127,7 +127,7 @@ def pruning(record: Record) -> Table:
 
 def data(record: Record) -> Table:
     """Return where the images came from and what was done to them."""
-    images = record.data
+    images = record.results.data
     conversions = [f"{kind}: {notation.count(n)}" for kind, n in images.conversions.items()]
     return _pairs(
         "data",
@@ -135,10 +135,10 @@ def data(record: Record) -> Table:
             "Source": images.source,
             "Images": notation.count(images.images),
             "In the sets": ", ".join(
-                f"{notation.split_name(name)} {notation.count(record.splits[name].images)}"
+                f"{notation.split_name(name)} {notation.count(record.results.splits[name].images)}"
                 for name in splits(record)
             ),
-            "Classes": notation.count(len(record.classes)),
+            "Classes": notation.count(len(record.results.classes)),
             "Size in the network": " \N{MULTIPLICATION SIGN} ".join(map(str, images.image_side_px))
             + " px",
             "Groups of images kept together": (
@@ -160,9 +160,9 @@ def _skipped(files: Sequence[str]) -> str:
 
 def split_deviation(record: Record) -> Table:
     """Return achieved minus intended share of each class in each split, in percentage points."""
-    deviation = record.data.split_deviation_percent
+    deviation = record.results.data.split_deviation_percent
     order = [SPLITS.index(name) for name in _TEST_FIRST]
-    known = [name for name in record.classes if name in deviation]
+    known = [name for name in record.results.classes if name in deviation]
     return Table(
         "split_deviation",
         captions.of_table("split_deviation"),

@@ -23,6 +23,7 @@ from kvasir_prune.report.drawing import (
     house_style,
     to_svg,
 )
+from kvasir_prune.report.reliability import reliability
 from kvasir_prune.report.schema import Layer, Record
 from kvasir_prune.report.tables import classes, splits
 from kvasir_prune.types import SPLITS, TEST
@@ -39,9 +40,9 @@ def draw(record: Record) -> dict[str, str]:
     Returns:
         SVG texts by name: `evolution_loss_all`, `evolution_loss_test`, `evolution_accuracy_all` and
         `evolution_accuracy_test` (thesis Figures 5.1 to 5.4; absent if nothing was removed),
-        `training_history` (absent without epochs), `nodes_per_layer` (absent without layers), and
-        `confusion_delta_<split>` for every split. The same record gives the same texts, under one
-        version of Matplotlib.
+        `training_history` (absent without epochs), `reliability` (absent without test images),
+        `nodes_per_layer` (absent without layers), and `confusion_delta_<split>` for every split.
+        The same record gives the same texts, under one version of Matplotlib.
     """
     with house_style():
         return {
@@ -51,18 +52,21 @@ def draw(record: Record) -> dict[str, str]:
 
 
 def _plots(record: Record) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    points = record.evolution
+    points, turn = record.results.evolution, record.results.turning_point
     if len(points) > 1:
-        yield "evolution_loss_all", lambda: curves.evolution(points, "loss", _ALL)
-        yield "evolution_loss_test", lambda: curves.evolution(points, "loss", (TEST,))
-        yield "evolution_accuracy_all", lambda: curves.evolution(points, "accuracy", _ALL)
-        yield "evolution_accuracy_test", lambda: curves.evolution(points, "accuracy", (TEST,))
-    if record.training.epochs:
-        yield "training_history", lambda: curves.training_history(record.training)
-    if record.layers:
-        yield "nodes_per_layer", lambda: _nodes_per_layer(record.layers)
+        yield "evolution_loss_all", lambda: curves.evolution(points, "loss", _ALL, turn)
+        yield "evolution_loss_test", lambda: curves.evolution(points, "loss", (TEST,), turn)
+        yield "evolution_accuracy_all", lambda: curves.evolution(points, "accuracy", _ALL, turn)
+        yield "evolution_accuracy_test", lambda: curves.evolution(points, "accuracy", (TEST,), turn)
+    if record.results.training.epochs:
+        yield "training_history", lambda: curves.training_history(record.results.training)
+    if record.results.assessment is not None:
+        judged = record.results.assessment.comparison
+        yield "reliability", lambda: reliability(judged)
+    if record.results.layers:
+        yield "nodes_per_layer", lambda: _nodes_per_layer(record.results.layers)
     for split in splits(record):
-        delta = record.splits[split].confusion_delta_percent
+        delta = record.results.splits[split].confusion_delta_percent
         yield (
             f"confusion_delta_{split}",
             lambda delta=delta: _heat_map(delta, classes(record)),  # type: ignore[misc]

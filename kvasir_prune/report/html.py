@@ -10,16 +10,22 @@ from markupsafe import Markup
 
 from kvasir_prune.report.captions import ASSETS
 from kvasir_prune.report.content import content
+from kvasir_prune.report.gallery import gallery
 from kvasir_prune.report.schema import Record
 
+_NO_PICTURES: Mapping[str, bytes] = {}
 
-def render(record: Record, figures: Mapping[str, str]) -> str:
+
+def render(
+    record: Record, figures: Mapping[str, str], pictures: Mapping[str, bytes] = _NO_PICTURES
+) -> str:
     """Render the report.
 
     Args:
         record: the whole of `report.json`.
         figures: SVG texts by name, as `figures.draw` returns them; they are set as they are. A
             sentence stands where one is absent.
+        pictures: small JPEG files by the paths of their images; they become part of the page.
 
     Returns:
         The page. The same record and figures give the same text.
@@ -27,6 +33,7 @@ def render(record: Record, figures: Mapping[str, str]) -> str:
     return _template().render(
         **content(record),
         drawings={name: Markup(svg) for name, svg in figures.items()},
+        gallery=gallery(record, pictures),
         style=Markup((ASSETS / "report.css").read_text(encoding="utf-8")),
     )
 

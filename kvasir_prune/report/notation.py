@@ -7,9 +7,12 @@ quantity cannot be computed.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from kvasir_prune.evaluation.intervals import Estimate
 
 MINUS = "\N{MINUS SIGN}"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 DASH = "\N{EN DASH}"
 NOT_MEASURED = "not measured"
 
@@ -71,6 +74,52 @@ def points(percentage: float | None, digits: int = 2) -> str:
         return DASH
     tiny = round(abs(percentage), digits) == 0
     return value_or_zero(percentage, f"{percentage:+.1g}" if tiny else f"{percentage:+.{digits}f}")
+
+
+def tenths(fraction: float | None) -> str:
+    """Write a fraction in [0, 1] in percent with one decimal: 0.8725 is 87.3."""
+    return percent(fraction, 1)
+
+
+def signed_tenths(difference: float | None) -> str:
+    """Write a difference of fractions in percentage points with one decimal, such as -2.6."""
+    return points(None if difference is None else difference * 100, 1)
+
+
+def score(value: float | None) -> str:
+    """Write a score or a loss with three decimals."""
+    return DASH if value is None else _minus(f"{value:.3f}")
+
+
+def signed_score(value: float | None) -> str:
+    """Write a change of a score with three decimals."""
+    return DASH if value is None else value_or_zero(value, f"{value:+.3f}")
+
+
+def estimate(found: Estimate, write: Callable[[float | None], str]) -> str:
+    """Write a quantity with its interval, such as 87.3 (83.1 to 90.4).
+
+    A line may break before the bracket, but not inside it.
+    """
+    if found.low is None or found.high is None:
+        return write(found.value)
+    interval = f"({write(found.low)} to {write(found.high)})"
+    return f"{write(found.value)} {interval.replace(' ', NO_BREAK)}"
+
+
+def p_value(p: float | None) -> str:
+    """Write a p-value: three decimals, two above a tenth, or the bound it lies beyond."""
+    if p is None:
+        return DASH
+    if p < 0.001:
+        return "<0.001"
+    return ">0.99" if p > 0.99 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def p_equals(p: float | None) -> str:
+    """Write a p-value with the sign that belongs before it: = 0.004, < 0.001."""
+    written = p_value(p)
+    return f"{written[0]} {written[1:]}" if written[0] in "<>" else f"= {written}"
 
 
 def value_or_zero(value: float, written: str) -> str:

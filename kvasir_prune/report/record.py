@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from kvasir_prune.config import RunConfig, identity, load_config
+from kvasir_prune.data.listing import Listing
 from kvasir_prune.errors import LedgerError, RunFolderError
 from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.metrics import (
@@ -27,8 +28,10 @@ from kvasir_prune.ledger import HDF5Ledger, run_record
 from kvasir_prune.ledger.identity import check, origin
 from kvasir_prune.pruning.evolution import points
 from kvasir_prune.report import schema
+from kvasir_prune.report.assessment import assess
+from kvasir_prune.report.turning_point import turning_point
 from kvasir_prune.training.history import best_epoch, read_csv, stopped_early
-from kvasir_prune.types import SPLITS, Ignored
+from kvasir_prune.types import SPLITS, TEST, Ignored
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -45,6 +48,7 @@ class Sources:
     ledger: Path
     evaluation: Path
     cost: Path
+    split: Path
 
 
 def build_record(sources: Sources) -> schema.Record:
@@ -67,17 +71,30 @@ def build_record(sources: Sources) -> schema.Record:
         (sources.evaluation, evaluated),
     ):
         check(found, own, where=path, kind="run", holder="file")
+    evolution = _evolution(ledger, config.evaluation.every_removals)
+    pruning = _pruning(ledger, config)
     return schema.Record(
         name=config.name,
         description=config.description,
-        classes=list(classes),
-        splits={name: _split(logits[name]) for name in SPLITS},
-        layers=_layers(importance, ledger),
-        cost=_part(schema.CostPair, sources.cost),
-        evolution=_evolution(ledger, config.evaluation.every_removals),
-        training=_training(sources.history, config),
-        pruning=_pruning(ledger, config),
-        data=_part(schema.Data, sources.data),
+        results=schema.Results(
+            classes=list(classes),
+            splits={name: _split(logits[name]) for name in SPLITS},
+            assessment=assess(
+                logits[TEST],
+                classes,
+                Listing.read(sources.split, TEST),
+                config.report,
+                seed=config.seed,
+                where=sources.evaluation,
+            ),
+            layers=_layers(importance, ledger),
+            cost=_part(schema.CostPair, sources.cost),
+            evolution=evolution,
+            turning_point=turning_point(evolution, pruning.chosen_on),
+            training=_training(sources.history, config),
+            pruning=pruning,
+            data=_part(schema.Data, sources.data),
+        ),
         provenance=schema.Provenance(
             command=run["command"],
             seed=config.seed,
@@ -104,7 +121,7 @@ def _run_of(sources: Sources) -> dict[str, Any]:
     run = run_record.read(sources.run)
     if run is None:
         raise _damaged(sources.run, "no record")
-    for path in (sources.data, sources.history, sources.cost):
+    for path in (sources.data, sources.history, sources.cost, sources.split):
         run_record.check_file(run, path)
     return run
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA_VERSION = 1
+from kvasir_prune.evaluation.comparison import Comparison
+from kvasir_prune.evaluation.flips import Flip
+from kvasir_prune.evaluation.non_inferiority import Verdict
+
+SCHEMA_VERSION = 2
 
 
 class Part(BaseModel):
@@ -88,6 +92,22 @@ class EvolutionPoint(Part):
     test: Measured
 
 
+class TurningPoint(Part):
+    """From where on the test loss rose while the loss that nodes were judged by still fell.
+
+    `removed` nodes were gone then, `removed_after` more went later. `judged_then` and
+    `judged_at_the_end` are losses on the split that decided.
+    """
+
+    removed: int
+    layer: str | None
+    removed_after: int
+    test_then: Measured
+    test_at_the_end: Measured
+    judged_then: float
+    judged_at_the_end: float
+
+
 class Epoch(Part):
     """One line of the training history; epochs count from 1."""
 
@@ -137,6 +157,27 @@ class Data(Part):
     split_deviation_percent: dict[str, list[float]]
 
 
+class GroupedClasses(Part):
+    """The comparison with classes merged into groups; `group_of` is the group of each class."""
+
+    names: list[str]
+    group_of: list[int]
+    abnormal: list[str]
+    comparison: Comparison
+
+
+class Assessment(Part):
+    """The networks before and after on the test images, compared image by image.
+
+    `grouped` is None where the configuration names no groups, `verdict` where it sets no margin.
+    """
+
+    comparison: Comparison
+    grouped: GroupedClasses | None
+    verdict: Verdict | None
+    flips: list[Flip]
+
+
 class Provenance(Part):
     """What would be needed to do it again: versions, digests, seed, times."""
 
@@ -148,18 +189,29 @@ class Provenance(Part):
     config_yaml: str
 
 
+class Results(Part):
+    """What came of the run: a function of its configuration, data and seed.
+
+    `assessment` is None if there are no test images, `turning_point` if there is none.
+    """
+
+    classes: list[str]
+    splits: dict[str, Split]
+    assessment: Assessment | None
+    layers: list[Layer]
+    cost: CostPair
+    evolution: list[EvolutionPoint]
+    turning_point: TurningPoint | None
+    training: Training
+    pruning: Pruning
+    data: Data
+
+
 class Record(Part):
     """The whole of `report.json`."""
 
     schema_version: int = SCHEMA_VERSION
     name: str
     description: str
-    classes: list[str]
-    splits: dict[str, Split]
-    layers: list[Layer]
-    cost: CostPair
-    evolution: list[EvolutionPoint]
-    training: Training
-    pruning: Pruning
-    data: Data
+    results: Results
     provenance: Provenance

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kvasir_prune.report import captions, notation
+from kvasir_prune.report.judgement import FLIPS_SHOWN
 from kvasir_prune.report.schema import Record, Split
 from kvasir_prune.report.tables import classes, splits
 from kvasir_prune.types import TEST
@@ -58,7 +59,7 @@ class Summary:
 
 def summarise(record: Record) -> Summary:
     """Return the summary box of a record."""
-    test = record.splits.get(TEST)
+    test = record.results.splits.get(TEST)
     missing = captions.note("split_missing", split=TEST)
     return Summary(
         pruned=_pruned(record),
@@ -67,22 +68,23 @@ def summarise(record: Record) -> Summary:
         gained=() if test is None else tuple(_extreme(test, classes(record), sign=1)),
         no_loss=missing if test is None else "No class lost sensitivity on the test set.",
         no_gain=missing if test is None else "No class gained sensitivity on the test set.",
-        warning=_warning(record.pruning.chosen_on),
+        warning=_warning(record.results.pruning.chosen_on),
         disclaimer=captions.note("disclaimer"),
     )
 
 
 def _pruned(record: Record) -> str:
-    if record.pruning.removed == 0:
+    removed = record.results.pruning.removed
+    if removed == 0:
         return captions.note("nothing_removed")
-    nodes = sum(layer.nodes for layer in record.layers)
-    touched = sum(layer.removed > 0 for layer in record.layers)
-    strategy = notation.printable(record.pruning.strategy).replace("_", "-")
-    share = f" ({notation.percent(record.pruning.removed / nodes, 1)}%)" if nodes else ""
-    split = record.pruning.chosen_on
+    nodes = sum(layer.nodes for layer in record.results.layers)
+    touched = sum(layer.removed > 0 for layer in record.results.layers)
+    strategy = notation.printable(record.results.pruning.strategy).replace("_", "-")
+    share = f" ({notation.percent(removed / nodes, 1)}%)" if nodes else ""
+    split = record.results.pruning.chosen_on
     judged = "" if split is None else f" on the {notation.split_name(split)} images"
     return (
-        f"{notation.count(record.pruning.removed)} of {notation.plural(nodes, 'node')}{share} were "
+        f"{notation.count(removed)} of {notation.plural(nodes, 'node')}{share} were "
         f"removed from {notation.plural(touched, 'layer')} of the network, chosen by {strategy} "
         f"pruning{judged}."
     )
@@ -104,7 +106,7 @@ def _accuracy_tile(test: Split) -> Tile:
 
 
 def _cost_tiles(record: Record) -> Iterator[Tile]:
-    before, after = record.cost.before, record.cost.after
+    before, after = record.results.cost.before, record.results.cost.after
     yield Tile(
         "Parameters",
         notation.large(before.parameters),
@@ -164,7 +166,7 @@ def _warning(scoring_split: str | None) -> str:
 
 def training_outcome(record: Record) -> str:
     """Return how long training went on and what was kept, one sentence."""
-    training = record.training
+    training = record.results.training
     ending = (
         "it was stopped early, because it no longer improved"
         if training.stopped_early
@@ -180,25 +182,45 @@ def caveats(record: Record) -> dict[str, str]:
     """Return the sentences that explain what is absent from tables and figures.
 
     Returns:
-        Sentences by the part of the report they belong to: `removals`, `evolution`, `training`,
-        `layers`, `deviation`, and `split_<name>` for each split with a class without images. A part
-        where nothing is absent has no key.
+        Sentences by the part of the report they belong to: `removals`, `evolution`, `turn`,
+        `training`, `layers`, `deviation`, `flips`, and `split_<name>` for each split with a class
+        without images. A part of which there is nothing to say has no key.
     """
     found: dict[str, str] = {}
-    if record.pruning.removed == 0:
+    if record.results.pruning.removed == 0:
         found["removals"] = captions.note("nothing_removed")
-    if len(record.evolution) < 2:
+    if len(record.results.evolution) < 2:
         found["evolution"] = captions.note("evolution_empty")
-    if not record.training.epochs:
+    turn = record.results.turning_point
+    if turn is not None:
+        found["turn"] = captions.note(
+            "turning_point",
+            removed=notation.count(turn.removed),
+            after=notation.count(turn.removed_after),
+            then=notation.loss(turn.test_then.loss),
+            accuracy=notation.percent(turn.test_then.accuracy),
+            now=notation.loss(turn.test_at_the_end.loss),
+            split=notation.split_name(record.results.pruning.scoring_split),
+            judged_then=notation.loss(turn.judged_then),
+            judged_now=notation.loss(turn.judged_at_the_end),
+        )
+    if not record.results.training.epochs:
         found["training"] = captions.note("training_empty")
-    if not record.layers:
+    if not record.results.layers:
         found["layers"] = captions.note("layers_empty")
-    elif any(layer.important is None for layer in record.layers):
+    elif any(layer.important is None for layer in record.results.layers):
         found["layers"] = captions.note("not_measured")
-    if not record.data.split_deviation_percent:
+    if not record.results.data.split_deviation_percent:
         found["deviation"] = captions.note("no_deviation")
+    assessment = record.results.assessment
+    if assessment is not None and not assessment.flips:
+        found["flips"] = captions.note("no_flips")
+    elif assessment is not None and len(assessment.flips) > FLIPS_SHOWN:
+        found["flips"] = captions.note(
+            "more_flips", shown=str(FLIPS_SHOWN), all=notation.count(len(assessment.flips))
+        )
     for name in splits(record):
-        counts = record.splits[name].images_per_class
+        counts = record.results.splits[name].images_per_class
         empty = [c for c, images in zip(classes(record), counts, strict=True) if images == 0]
         if empty:
             found[f"split_{name}"] = captions.note(

@@ -54,13 +54,13 @@ def columns(first: str, *others: str, group: str = "") -> tuple[Column, ...]:
 
 def splits(record: Record) -> tuple[str, ...]:
     """Return the names of the record's splits, test first, as a reader should meet them."""
-    known = [name for name in reversed(SPLITS) if name in record.splits]
-    return (*known, *(name for name in record.splits if name not in SPLITS))
+    known = [name for name in reversed(SPLITS) if name in record.results.splits]
+    return (*known, *(name for name in record.results.splits if name not in SPLITS))
 
 
 def classes(record: Record) -> tuple[str, ...]:
     """Return the names of the classes, fit to be set."""
-    return tuple(notation.printable(name) for name in record.classes)
+    return tuple(notation.printable(name) for name in record.results.classes)
 
 
 def loss_and_accuracy(record: Record) -> Table:
@@ -78,10 +78,10 @@ def loss_and_accuracy(record: Record) -> Table:
 
 
 def _outcome_row(record: Record, name: str) -> Row:
-    split = record.splits[name]
+    split = record.results.splits[name]
     before, after = split.before, split.after
     label = notation.split_name(name).capitalize()
-    chosen_here = name == record.pruning.chosen_on and name != TEST
+    chosen_here = name == record.results.pruning.chosen_on and name != TEST
     return (
         f"{label} (nodes were chosen here)" if chosen_here else label,
         notation.count(split.images),
@@ -96,10 +96,10 @@ def _outcome_row(record: Record, name: str) -> Row:
 
 def nodes_per_layer(record: Record) -> Table:
     """Return thesis Table 5.2: the nodes of each layer, by estimated importance and removal."""
-    measured = [(layer.important, layer.zero, layer.worse) for layer in record.layers]
+    measured = [(layer.important, layer.zero, layer.worse) for layer in record.results.layers]
     sums = [_sum_of_known(column) for column in zip(*measured, strict=True)] or [None] * 3
-    nodes = sum(layer.nodes for layer in record.layers)
-    removed = sum(layer.removed for layer in record.layers)
+    nodes = sum(layer.nodes for layer in record.results.layers)
+    removed = sum(layer.removed for layer in record.results.layers)
     return Table(
         "nodes_per_layer",
         captions.of_table("nodes_per_layer"),
@@ -110,7 +110,7 @@ def nodes_per_layer(record: Record) -> Table:
         ),
         tuple(
             _layer_row(layer.name, layer.nodes, known, layer.removed)
-            for layer, known in zip(record.layers, measured, strict=True)
+            for layer, known in zip(record.results.layers, measured, strict=True)
         ),
         _layer_row("All layers", nodes, sums, removed),
     )
@@ -141,7 +141,7 @@ def sensitivity(record: Record, name: str) -> Table:
             *columns("", "before", "after", "change", group="Sensitivity")[1:],
             *columns("", "before", "after", "change", group="Right answers")[1:],
         ),
-        tuple(_sensitivity_rows(record.splits[name], classes(record))),
+        tuple(_sensitivity_rows(record.results.splits[name], classes(record))),
     )
 
 
@@ -166,14 +166,14 @@ def confusion_delta(record: Record, name: str) -> Table:
     """Return thesis Table 5.3, 5.4 or 5.5: the change of the confusion matrix, in percent."""
     rows = (
         tuple(notation.points(value, 1) for value in row)
-        for row in record.splits[name].confusion_delta_percent
+        for row in record.results.splits[name].confusion_delta_percent
     )
     return _matrix("confusion_delta", record, name, rows)
 
 
 def confusion_matrices(record: Record, name: str) -> tuple[Table, Table]:
     """Return the confusion matrices of one split before and after pruning, in images."""
-    split = record.splits[name]
+    split = record.results.splits[name]
     before, after = (
         _matrix(
             kind,

@@ -1,0 +1,92 @@
+"""The part of the record that judges: the networks before and after on the images held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir_prune.config.report import ReportConfig
+from kvasir_prune.data.listing import Listing
+from kvasir_prune.errors import LedgerError
+from kvasir_prune.evaluation.answers import Answers
+from kvasir_prune.evaluation.class_groups import ClassGroups, named_groups
+from kvasir_prune.evaluation.comparison import compare
+from kvasir_prune.evaluation.flips import flips
+from kvasir_prune.evaluation.non_inferiority import judge
+from kvasir_prune.evaluation.store import SplitLogits
+from kvasir_prune.report.schema import Assessment, GroupedClasses
+
+
+def assess(
+    logits: SplitLogits,
+    classes: Sequence[str],
+    listing: Listing,
+    config: ReportConfig,
+    *,
+    seed: int,
+    where: Path,
+) -> Assessment | None:
+    """Compare the two networks on the test images; None if there are none.
+
+    Args:
+        logits: of the test images.
+        classes: their names.
+        listing: of the same images.
+        config: what they are judged by.
+        seed: of the bootstrap.
+        where: the file of the logits, for the error.
+
+    Raises:
+        LedgerError: a logit is not a number, or there is one image more or fewer than listed.
+        ConfigError: a group names a class that is not there.
+    """
+    if len(logits.labels) == 0:
+        return None
+    _check_finite(logits, where)
+    if len(listing.paths) != len(logits.labels):
+        raise LedgerError(
+            "The split and the logits speak of different images.",
+            where=where,
+            got=f"{len(logits.labels)} test images",
+            expected=f"{len(listing.paths)}, as in split.csv",
+            fix="delete evaluation.h5, and `kvasir-prune run` makes it again",
+        )
+    before, after = (Answers.of(z, logits.labels) for z in (logits.before, logits.after))
+    groups = named_groups(classes, config, where)
+    whole = compare(before, after, classes, groups=listing.groups, seed=seed)
+    margin = config.non_inferiority_margin
+    return Assessment(
+        comparison=whole,
+        grouped=None if groups is None else _grouped(before, after, groups, listing, seed),
+        verdict=None if margin is None else judge(whole.overall["accuracy"].difference, margin),
+        flips=flips(before, after, listing.paths, classes, groups),
+    )
+
+
+def _grouped(
+    before: Answers, after: Answers, groups: ClassGroups, listing: Listing, seed: int
+) -> GroupedClasses:
+    merged = [answers.merged(groups.group_of) for answers in (before, after)]
+    return GroupedClasses(
+        names=list(groups.names),
+        group_of=list(groups.group_of),
+        abnormal=list(groups.abnormal),
+        comparison=compare(merged[0], merged[1], groups.names, groups=listing.groups, seed=seed),
+    )
+
+
+def _check_finite(logits: SplitLogits, where: Path) -> None:
+    numbers: Mapping[str, NDArray[np.float32]] = {"before": logits.before, "after": logits.after}
+    for moment, values in numbers.items():
+        wrong = int((~np.isfinite(values).all(axis=1)).sum())
+        if wrong:
+            raise LedgerError(
+                "The network does not answer with numbers, so nothing can be compared.",
+                where=where,
+                got=f"NaN or infinity for {wrong} of {len(values)} test images {moment} pruning",
+                expected="finite logits",
+                fix="train again in a new run folder, with a smaller learning rate",
+            )

@@ -1,0 +1,108 @@
+"""The record as plain tables for other programs: one line a value, full precision, no formatting.
+
+Empty fields are quantities that cannot be computed or were not measured.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, fields
+from typing import Any
+
+from kvasir_prune.evaluation.calibration import CalibrationBin
+from kvasir_prune.evaluation.comparison import Comparison
+from kvasir_prune.evaluation.flips import Flip
+from kvasir_prune.report.schema import Epoch, Layer, Record
+from kvasir_prune.types import SPLITS
+
+MOMENTS = ("before", "after")
+
+
+def csv_tables(record: Record) -> dict[str, str]:
+    """Return the texts of CSV files by name: those of the tables, and of the data of the figures.
+
+    `metrics`, `tests`, `calibration` and `flips` are absent without test images.
+    """
+    results, judged = record.results, record.results.assessment
+    found = {
+        "confusion": _text("split,moment,actual,predicted,images", _confusion(record)),
+        "layers": _text(",".join(Layer.model_fields), (vars(x).values() for x in results.layers)),
+        "evolution": _text("removed,layer,split,loss,accuracy", _evolution(record)),
+        "training": _text(
+            ",".join(Epoch.model_fields), (vars(x).values() for x in results.training.epochs)
+        ),
+    }
+    if judged is not None:
+        scopes = {"class": judged.comparison}
+        if judged.grouped is not None:
+            scopes["group"] = judged.grouped.comparison
+        found |= {
+            "metrics": _text(
+                "scope,name,metric,quantity,value,low,high", _metrics(judged.comparison, scopes)
+            ),
+            "tests": _text("scope,name,lost,gained,p,p_holm", _tests(judged.comparison, scopes)),
+            "calibration": _text(
+                "moment," + ",".join(f.name for f in fields(CalibrationBin)),
+                _calibration(judged.comparison),
+            ),
+            "flips": _text(",".join(f.name for f in fields(Flip)), map(astuple, judged.flips)),
+        }
+    return found
+
+
+def _text(header: str, lines: Iterable[Iterable[Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header.split(","))
+    writer.writerows(lines)
+    return stream.getvalue()
+
+
+def _confusion(record: Record) -> Iterator[Sequence[Any]]:
+    names = record.results.classes
+    for split, found in record.results.splits.items():
+        for moment in MOMENTS:
+            for actual, row in zip(names, getattr(found, moment).confusion_matrix, strict=True):
+                for predicted, images in zip(names, row, strict=True):
+                    yield split, moment, actual, predicted, images
+
+
+def _evolution(record: Record) -> Iterator[Sequence[Any]]:
+    for point in record.results.evolution:
+        for split in SPLITS:
+            measured = getattr(point, split)
+            yield point.removed, point.layer, split, measured.loss, measured.accuracy
+
+
+def _metrics(whole: Comparison, scopes: dict[str, Comparison]) -> Iterator[Sequence[Any]]:
+    subjects = [("all", "", whole.overall)]
+    subjects += [
+        (scope, one.name, one.metrics)
+        for scope, comparison in scopes.items()
+        for one in comparison.classes
+    ]
+    for scope, name, metrics in subjects:
+        for metric, change in metrics.items():
+            for quantity in (*MOMENTS, "difference"):
+                yield scope, name, metric, quantity, *astuple(getattr(change, quantity))
+
+
+def _tests(whole: Comparison, scopes: dict[str, Comparison]) -> Iterator[Sequence[Any]]:
+    tests = [("all", "", whole.mcnemar)]
+    tests += [
+        (scope, one.name, one.mcnemar)
+        for scope, comparison in scopes.items()
+        for one in comparison.classes
+    ]
+    for scope, name, test in tests:
+        yield scope, name, test.lost, test.gained, test.p, test.p_holm
+
+
+def _calibration(whole: Comparison) -> Iterator[Sequence[Any]]:
+    for moment, bins in zip(
+        MOMENTS, (whole.calibration_before, whole.calibration_after), strict=True
+    ):
+        for one in bins:
+            yield moment, *astuple(one)

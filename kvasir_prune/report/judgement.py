@@ -1,0 +1,176 @@
+"""The tables of the assessment: intervals, tests and flips on the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from kvasir_prune.evaluation.changes import Change
+from kvasir_prune.evaluation.comparison import ClassComparison, Comparison
+from kvasir_prune.evaluation.flips import Flip
+from kvasir_prune.evaluation.significance import ChiSquared
+from kvasir_prune.report import captions, notation
+from kvasir_prune.report.schema import Assessment
+from kvasir_prune.report.tables import Column, Row, Table, columns
+
+FLIPS_SHOWN = 100
+"""Flips listed and shown in the report; `flips.csv` lists all."""
+
+Write = Callable[[float | None], str]
+
+_METRICS: Mapping[str, tuple[str, Write, Write]] = {
+    "accuracy": ("Accuracy (%)", notation.tenths, notation.signed_tenths),
+    "balanced_accuracy": ("Balanced accuracy (%)", notation.tenths, notation.signed_tenths),
+    "macro_f1": ("F1, mean of classes (%)", notation.tenths, notation.signed_tenths),
+    "mcc": ("Matthews correlation", notation.score, notation.signed_score),
+    "kappa": ("Cohen's kappa", notation.score, notation.signed_score),
+    "auroc": ("AUROC, mean of classes", notation.score, notation.signed_score),
+    "log_loss": ("Log loss (nats)", notation.score, notation.signed_score),
+    "brier": ("Brier score (0 to 2)", notation.score, notation.signed_score),
+    "ece": ("Calibration error (%)", notation.tenths, notation.signed_tenths),
+    "sensitivity": ("Sensitivity (%)", notation.tenths, notation.signed_tenths),
+    "specificity": ("Specificity (%)", notation.tenths, notation.signed_tenths),
+    "ppv": ("Positive predictive value (%)", notation.tenths, notation.signed_tenths),
+    "npv": ("Negative predictive value (%)", notation.tenths, notation.signed_tenths),
+    "f1": ("F1 (%)", notation.tenths, notation.signed_tenths),
+}
+
+
+def tables(assessment: Assessment) -> Iterator[Table]:
+    """Yield all tables of an assessment; those of groups only where there are groups."""
+    yield overall(assessment.comparison)
+    yield from _of_classes(assessment.comparison, "classes")
+    if assessment.grouped is not None:
+        yield from _of_classes(assessment.grouped.comparison, "groups")
+    yield shifts(assessment.comparison)
+    yield flipped(assessment)
+
+
+def overall(comparison: Comparison) -> Table:
+    """Return every metric of the whole network with its intervals."""
+    return Table(
+        "metrics",
+        captions.of_table("metrics"),
+        columns("Metric", "before", "after", "change"),
+        tuple(
+            (_METRICS[name][0], *_change_row(name, change))
+            for name, change in comparison.overall.items()
+        ),
+    )
+
+
+def _of_classes(comparison: Comparison, kind: str) -> Iterator[Table]:
+    """Yield the flips and sensitivity of classes or groups, then their other metrics."""
+    yield Table(
+        f"{kind}_sensitivity",
+        captions.of_table(f"{kind}_sensitivity"),
+        (
+            *columns("Class" if kind == "classes" else "Group", "Images"),
+            *columns("", "before", "after", "change", group="Sensitivity (%)")[1:],
+            *columns("", "lost", "gained", "p", group="Flips")[1:],
+        ),
+        tuple(map(_sensitivity_row, comparison.classes)),
+    )
+    yield Table(
+        f"{kind}_metrics",
+        captions.of_table(f"{kind}_metrics"),
+        (
+            *columns("Class" if kind == "classes" else "Group"),
+            Column("Metric", is_text=True),
+            *columns("", "before", "after", "change")[1:],
+        ),
+        tuple(
+            (notation.printable(one.name), _METRICS[metric][0], *_change_row(metric, change))
+            for one in comparison.classes
+            for metric, change in one.metrics.items()
+        ),
+    )
+
+
+def _sensitivity_row(one: ClassComparison) -> Row:
+    test = one.mcnemar
+    return (
+        notation.printable(one.name),
+        notation.count(one.images),
+        *_change_row("sensitivity", one.metrics["sensitivity"]),
+        notation.count(test.lost),
+        notation.count(test.gained),
+        notation.p_value(test.p_holm),
+    )
+
+
+def _change_row(metric: str, change: Change) -> tuple[str, str, str]:
+    _, write, signed = _METRICS[metric]
+    return (
+        notation.estimate(change.before, write),
+        notation.estimate(change.after, write),
+        notation.estimate(change.difference, signed),
+    )
+
+
+def shifts(comparison: Comparison) -> Table:
+    """Return the tests of all images: of right answers, and of shifts of the label."""
+    test = comparison.mcnemar
+    return Table(
+        "shifts",
+        captions.of_table("shifts"),
+        (Column("Question", is_text=True), Column("Test", is_text=True), *columns("", "p")[1:]),
+        (
+            (
+                "Were as many images gained as lost?",
+                f"exact McNemar: {notation.count(test.lost)} lost, "
+                f"{notation.count(test.gained)} gained",
+                notation.p_value(test.p),
+            ),
+            (
+                "Is each class named as often as before?",
+                _chi_squared("Stuart-Maxwell", comparison.homogeneity),
+                notation.p_value(comparison.homogeneity.p),
+            ),
+            (
+                "Do moves between two classes balance?",
+                _chi_squared("Bowker", comparison.symmetry),
+                notation.p_value(comparison.symmetry.p),
+            ),
+        ),
+    )
+
+
+def _chi_squared(name: str, found: ChiSquared) -> str:
+    if found.p is None:
+        return f"{name}: no label moved"
+    return f"{name}: chi-squared {found.statistic:.2f}, {found.degrees_of_freedom} df"
+
+
+def flipped(assessment: Assessment) -> Table:
+    """Return the images whose answer changed, the most harmful first, cut at `FLIPS_SHOWN`."""
+    return Table(
+        "flips",
+        captions.of_table("flips"),
+        (
+            *(Column(head, is_text=True) for head in ("Image", "What happened", "Actual class")),
+            Column("named", "Before", is_text=True),
+            Column("sure (%)", "Before"),
+            Column("named", "After", is_text=True),
+            Column("sure (%)", "After"),
+        ),
+        tuple(map(_flip_row, assessment.flips[:FLIPS_SHOWN])),
+    )
+
+
+def _flip_row(flip: Flip) -> Row:
+    return (
+        notation.printable(flip.path),
+        what_happened(flip),
+        notation.printable(flip.label),
+        notation.printable(flip.before),
+        notation.tenths(flip.confidence_before),
+        notation.printable(flip.after),
+        notation.tenths(flip.confidence_after),
+    )
+
+
+def what_happened(flip: Flip) -> str:
+    """Return a flip in a word or two."""
+    if flip.missed_disease:
+        return "disease missed"
+    return {"lost": "now wrong", "changed": "wrong both times", "gained": "now right"}[flip.kind]
