@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir_prune.config.report import ReportConfig
+from kvasir_prune.data.findings import DataCheck
+from kvasir_prune.data.judging import border, groups, unreadable
 from kvasir_prune.data.listing import Listing
 from kvasir_prune.evaluation.store import SplitLogits
 from kvasir_prune.report.assessment import assess
@@ -268,11 +270,18 @@ def assessment(
     return assess(
         SplitLogits(labels, *logits),
         classes,
-        Listing(tuple(f"images/{place:04d}.jpg" for place in range(len(labels))), None),
+        listing(len(labels)),
         config or ReportConfig(),
         seed=0,
         where=Path("evaluation.h5"),
     )
+
+
+def listing(images: int) -> Listing:
+    """Return what `split.csv` would say of so many test images of unknown patients."""
+    paths = tuple(f"images/{place:04d}.jpg" for place in range(images))
+    nothing = ("",) * images
+    return Listing(paths, nothing, nothing, nothing, ("test",) * images)
 
 
 def paired_predictions(before: Matrix, after: Matrix) -> list[NDArray[np.int64]]:
@@ -345,6 +354,16 @@ def thesis_record() -> Record:
                 skipped=["polyps/Thumbs.db: not an image", "esophagitis/x.jpg: truncated"],
                 split_deviation_percent={name: [0.25, -0.1, -0.15] for name in CLASSES[:2]}
                 | {name: [0.0, 0.0, 0.0] for name in CLASSES[2:]},
+            ),
+            data_check=DataCheck(
+                findings=[
+                    unreadable(2, 8000),
+                    groups([], []),
+                    border({"border": 0.7, "upper left corner": 0.6, "centre": 0.5}, 8),
+                ],
+                leaked_pairs=[],
+                predictability={"border": 0.7, "upper left corner": 0.6, "centre": 0.5},
+                blank_region=None,
             ),
         ),
         provenance=provenance(),
@@ -434,6 +453,12 @@ def synthetic_record(
                 conversions={},
                 skipped=[],
                 split_deviation_percent={},
+            ),
+            data_check=DataCheck(
+                findings=[unreadable(0, 40 * n * 3)],
+                leaked_pairs=[],
+                predictability=None,
+                blank_region=None,
             ),
         ),
         provenance=provenance(),

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from kvasir_prune import __version__
+from kvasir_prune.cli.data_check import findings_table
 from kvasir_prune.cli.plan import document_of, sentences_of, table_of
 from kvasir_prune.cli.progress import RichProgress
 from kvasir_prune.cli.resuming import console, farewell
@@ -84,9 +85,24 @@ def run(
 
 
 @app.command()
-def data(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
-    """Read, decode, resize and divide the images; writes split.csv."""
-    run_until("data", config, run_dir, set_)
+def data(
+    config: Config,
+    run_dir: RunDir = None,
+    set_: Set = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Print what every check of the images found."),
+    ] = False,
+) -> None:
+    """Read, decode, resize, divide and check the images; writes split.csv and data_check.json.
+
+    The checks look for what makes a comparison worthless however good the network: copies and
+    near-duplicates on both sides of the split, borders and blanked regions that tell the class,
+    classes too small to judge. Those that failed are always told.
+    """
+    folder = run_until("data", config, run_dir, set_)
+    if check:
+        Console().print(findings_table(folder))
 
 
 @app.command()

@@ -28,7 +28,7 @@ def run_until(
     *,
     accept_device_change: bool = False,
     renew_report: bool = False,
-) -> None:
+) -> RunFolder:
     """Do what is missing of a run up to a stage.
 
     Args:
@@ -38,6 +38,9 @@ def run_until(
         overrides: A.B=VALUE.
         accept_device_change: as in `Run`.
         renew_report: write the report even if it is there.
+
+    Returns:
+        The folder of the run.
     """
     config = load_config(path, overrides or ())
     folder = folder_of(config, run_dir)
@@ -63,6 +66,7 @@ def run_until(
         raise
     if stage == "report" and (folder.report / "report.html").exists():
         print(folder.report / "report.html")
+    return folder
 
 
 def _work(

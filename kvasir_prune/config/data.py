@@ -42,6 +42,10 @@ class BaseData(Section):
     """Use at most so many images of each class and given split, chosen by seeded hash."""
 
 
+NEAR_DUPLICATES = "near_duplicates"
+"""The `group_by` that needs no manifest."""
+
+
 class FolderData(BaseData):
     """Keys of sources that read image files."""
 
@@ -52,16 +56,20 @@ class FolderData(BaseData):
     """CSV file with a column `file` and more columns about each image, inside the root or beside
     it."""
     group_by: str | None = None
-    """Column of the manifest that names the group (patient, video); no group is divided."""
+    """Column of the manifest that names the group (patient, video); no group is divided. Without a
+    manifest, `near_duplicates` finds the groups: images that look almost the same."""
     max_deviation: Fraction = 0.05
     """With groups: the largest accepted difference between a wished and an achieved share."""
 
     @model_validator(mode="after")
     def _groups_and_manifest_go_together(self) -> FolderData:
-        if (self.manifest is None) != (self.group_by is None):
+        found_here = self.manifest is None and self.group_by == NEAR_DUPLICATES
+        if not found_here and (self.manifest is None) != (self.group_by is None):
             alone = "manifest" if self.group_by is None else "group_by"
             other = "group_by" if self.group_by is None else "manifest"
-            raise ValueError(f"{alone} is set without {other}; groups need both")
+            raise ValueError(
+                f"{alone} is set without {other}; groups need both, or group_by: {NEAR_DUPLICATES}"
+            )
         return self
 
 

@@ -8,7 +8,7 @@ import io
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from kvasir_prune.data.cache import (
 )
 from kvasir_prune.data.facts import deviation_lines, facts_of
 from kvasir_prune.data.layout import ImageRecord
+from kvasir_prune.data.near_duplicates import clusters, near_duplicates, refuse_unfit
 from kvasir_prune.data.open_source import open_source
 from kvasir_prune.data.source import Source
 from kvasir_prune.data.split import Item, deviations, hashed, split
@@ -97,11 +98,14 @@ def prepare(
         if is_damaged(run_folder / "cache"):
             progress.note("The image cache is damaged: it is made anew from the images")
         cache = _build(config, side_px, seed, run_folder, progress)
-    items = [_item(line) for line in cache.table if line.row is not None]
+    lines = [line for line in cache.table if line.row is not None]
+    items = [_item(line) for line in lines]
     _check_no_class_lost(cache, items)
     facts_file = run_folder / "data.json"
     if not (split_file.exists() and facts_file.exists()):
         limit = config.max_deviation if isinstance(config, FolderData) else 1.0
+        if isinstance(config, FolderData) and config.manifest is None and config.group_by:
+            items = _grouped_by_look(cache, lines, items, progress)
         fractions = config.fractions.model_dump()
         assigned = split(items, fractions, seed, max_deviation=limit)
         facts = facts_of(config.source, cache, items, deviations(items, assigned, fractions))
@@ -186,6 +190,19 @@ def _limited(
 def _item(line: CachedImage) -> Item:
     record = line.record
     return Item(record.path, line.sha256, record.label, record.given, record.group)
+
+
+def _grouped_by_look(
+    cache: ImageCache, lines: Sequence[CachedImage], items: Sequence[Item], progress: Progress
+) -> list[Item]:
+    """Return the items with their clusters of near-duplicates as groups."""
+    rows = [line.row for line in lines if line.row is not None]
+    refuse_unfit(cache.images, len(rows))
+    found = clusters(len(rows), near_duplicates(cache.images, rows, progress))
+    return [
+        replace(item, group=f"look-alike {number}")
+        for item, number in zip(items, found.tolist(), strict=True)
+    ]
 
 
 def _check_no_class_lost(cache: ImageCache, items: Sequence[Item]) -> None:

@@ -57,6 +57,11 @@ class RunFolder:
         return self.training / "checkpoint.h5"
 
     @property
+    def data_check(self) -> Path:
+        """Whether a comparison on the images can be trusted (JSON)."""
+        return self.path / "data_check.json"
+
+    @property
     def history(self) -> Path:
         """The training history (CSV)."""
         return self.training / "history.csv"
@@ -129,8 +134,9 @@ class RunFolder:
     @property
     def finished_files(self) -> tuple[Path, ...]:
         """Files whose digests `run.json` holds once they are finished."""
-        made_before = (self.data, self.split, self.history, self.model, self.pruned, self.cost)
-        return (*made_before, *self.report_files)
+        images = (self.data, self.split, self.data_check)
+        networks = (self.history, self.model, self.pruned, self.cost)
+        return (*images, *networks, *self.report_files)
 
     @property
     def made_from_ledger(self) -> tuple[Path, ...]:

@@ -39,6 +39,7 @@ def report(folder: RunFolder) -> Path:
         evaluation=folder.evaluation,
         cost=folder.cost,
         split=folder.split,
+        data_check=folder.data_check,
     )
     record = build_record(sources)
     folder.report.mkdir(exist_ok=True)

@@ -56,7 +56,7 @@ def assess(
         )
     before, after = (Answers.of(z, logits.labels) for z in (logits.before, logits.after))
     groups = named_groups(classes, config, where)
-    whole = compare(before, after, classes, groups=listing.groups, seed=seed)
+    whole = compare(before, after, classes, groups=listing.group_numbers, seed=seed)
     margin = config.non_inferiority_margin
     return Assessment(
         comparison=whole,
@@ -74,7 +74,9 @@ def _grouped(
         names=list(groups.names),
         group_of=list(groups.group_of),
         abnormal=list(groups.abnormal),
-        comparison=compare(merged[0], merged[1], groups.names, groups=listing.groups, seed=seed),
+        comparison=compare(
+            merged[0], merged[1], groups.names, groups=listing.group_numbers, seed=seed
+        ),
     )
 
 

@@ -26,7 +26,8 @@ def conclusions(record: Record) -> list[Conclusion]:
     assessment = record.results.assessment
     if assessment is None:
         return []
-    return [Conclusion(*pair) for pair in _pairs(assessment)]
+    trust = ("Can the comparison be trusted?", _trust(record))
+    return [Conclusion(*pair) for pair in (*_pairs(assessment), trust)]
 
 
 def _pairs(assessment: Assessment) -> Iterator[tuple[str, str]]:
@@ -38,6 +39,14 @@ def _pairs(assessment: Assessment) -> Iterator[tuple[str, str]]:
         yield "Is disease missed?", _disease(assessment, assessment.grouped)
     yield "Which classes suffer?", _classes(whole)
     yield "What could these images have shown?", _power(whole)
+
+
+def _trust(record: Record) -> str:
+    checks = record.results.data_check.findings
+    failed = [check.title.lower() for check in checks if check.outcome == "failed"]
+    if not failed:
+        return captions.note("data_passed")
+    return captions.note("data_failed", failed=notation.listing(failed))
 
 
 def _accuracy(whole: Comparison) -> str:

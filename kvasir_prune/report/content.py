@@ -71,6 +71,7 @@ def _tables(record: Record) -> list[Table]:
         facts.cost(record),
         facts.pruning(record),
         facts.data(record),
+        facts.data_check(record),
         facts.split_deviation(record),
         *facts.provenance(record),
     ]

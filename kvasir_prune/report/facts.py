@@ -158,6 +158,19 @@ def _skipped(files: Sequence[str]) -> str:
     return "; ".join(files[:_SKIPPED_SHOWN]) + ending
 
 
+def data_check(record: Record) -> Table:
+    """Return what the checks of the images found."""
+    return Table(
+        "data_check",
+        captions.of_table("data_check"),
+        tuple(Column(head, is_text=True) for head in ("Check", "Outcome", "What was found")),
+        tuple(
+            (one.title, one.outcome, notation.printable(one.sentence))
+            for one in record.results.data_check.findings
+        ),
+    )
+
+
 def split_deviation(record: Record) -> Table:
     """Return achieved minus intended share of each class in each split, in percentage points."""
     deviation = record.results.data.split_deviation_percent

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kvasir_prune.report import notation
 from kvasir_prune.report.judgement import FLIPS_SHOWN, what_happened
 from kvasir_prune.report.schema import Record
+from kvasir_prune.types import TEST
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ def gallery(record: Record, pictures: Mapping[str, bytes]) -> list[Picture]:
     flips = [] if assessment is None else assessment.flips[:FLIPS_SHOWN]
     return [
         Picture(
-            address="data:image/jpeg;base64," + base64.b64encode(pictures[flip.path]).decode(),
-            alt=f"Test image {notation.printable(flip.path)}",
+            address=_address(pictures[flip.path]),
+            alt=_alt(TEST, flip.path),
             what=what_happened(flip),
             label=notation.printable(flip.label),
             before=_answer(flip.before, flip.confidence_before),
@@ -44,6 +45,39 @@ def gallery(record: Record, pictures: Mapping[str, bytes]) -> list[Picture]:
         for flip in flips
         if flip.path in pictures
     ]
+
+
+@dataclass(frozen=True)
+class PicturePair:
+    """Two near-duplicates: addresses, and where each stands."""
+
+    addresses: tuple[str, str]
+    alts: tuple[str, str]
+    said: tuple[str, str]
+
+
+def leaked_pairs(record: Record, pictures: Mapping[str, bytes]) -> list[PicturePair]:
+    """Return the near-duplicates across splits of which there are pictures."""
+    return [
+        PicturePair(
+            addresses=(_address(pictures[pair.path]), _address(pictures[pair.other_path])),
+            alts=(_alt(pair.split, pair.path), _alt(pair.other_split, pair.other_path)),
+            said=(
+                f"{notation.split_name(pair.split)}: {notation.printable(pair.label)}",
+                f"{notation.split_name(pair.other_split)}: {notation.printable(pair.other_label)}",
+            ),
+        )
+        for pair in record.results.data_check.leaked_pairs
+        if pair.path in pictures and pair.other_path in pictures
+    ]
+
+
+def _address(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def _alt(split: str, path: str) -> str:
+    return f"{notation.split_name(split).capitalize()} image {notation.printable(path)}"
 
 
 def _answer(named: str, confidence: float) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from kvasir_prune.report.captions import ASSETS
 from kvasir_prune.report.content import content
-from kvasir_prune.report.gallery import gallery
+from kvasir_prune.report.gallery import gallery, leaked_pairs
 from kvasir_prune.report.schema import Record
 
 _NO_PICTURES: Mapping[str, bytes] = {}
@@ -34,6 +34,7 @@ def render(
         **content(record),
         drawings={name: Markup(svg) for name, svg in figures.items()},
         gallery=gallery(record, pictures),
+        pairs=leaked_pairs(record, pictures),
         style=Markup((ASSETS / "report.css").read_text(encoding="utf-8")),
     )
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from kvasir_prune.config import RunConfig, identity, load_config
+from kvasir_prune.data.findings import DataCheck
 from kvasir_prune.data.listing import Listing
 from kvasir_prune.errors import LedgerError, RunFolderError
 from kvasir_prune.evaluation import store
@@ -49,6 +50,7 @@ class Sources:
     evaluation: Path
     cost: Path
     split: Path
+    data_check: Path
 
 
 def build_record(sources: Sources) -> schema.Record:
@@ -82,7 +84,7 @@ def build_record(sources: Sources) -> schema.Record:
             assessment=assess(
                 logits[TEST],
                 classes,
-                Listing.read(sources.split, TEST),
+                Listing.read(sources.split).of(TEST),
                 config.report,
                 seed=config.seed,
                 where=sources.evaluation,
@@ -94,6 +96,7 @@ def build_record(sources: Sources) -> schema.Record:
             training=_training(sources.history, config),
             pruning=pruning,
             data=_part(schema.Data, sources.data),
+            data_check=_part(DataCheck, sources.data_check),
         ),
         provenance=schema.Provenance(
             command=run["command"],
@@ -121,7 +124,8 @@ def _run_of(sources: Sources) -> dict[str, Any]:
     run = run_record.read(sources.run)
     if run is None:
         raise _damaged(sources.run, "no record")
-    for path in (sources.data, sources.history, sources.cost, sources.split):
+    sealed = (sources.data, sources.history, sources.cost, sources.split, sources.data_check)
+    for path in sealed:
         run_record.check_file(run, path)
     return run
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from kvasir_prune.data.findings import DataCheck
 from kvasir_prune.evaluation.comparison import Comparison
 from kvasir_prune.evaluation.flips import Flip
 from kvasir_prune.evaluation.non_inferiority import Verdict
@@ -205,6 +206,7 @@ class Results(Part):
     training: Training
     pruning: Pruning
     data: Data
+    data_check: DataCheck
 
 
 class Record(Part):

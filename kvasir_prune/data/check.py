@@ -1,0 +1,111 @@
+"""Whether a comparison on these images can be trusted: leakage, shortcuts, balance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvasir_prune.data import judging
+from kvasir_prune.data.dataset import Dataset
+from kvasir_prune.data.findings import BlankRegion, DataCheck, LeakedPair
+from kvasir_prune.data.listing import Listing
+from kvasir_prune.data.near_duplicates import Pair, near_duplicates, unfit
+from kvasir_prune.data.shortcuts import blank_region, cells_of, predictability
+from kvasir_prune.progress import Progress
+from kvasir_prune.types import SPLITS, TEST, TRAIN, VALIDATION
+
+PAIRS_SHOWN = 12
+_BENCHMARK = "Not looked for in a benchmark set."
+
+
+@dataclass(frozen=True)
+class _Images:
+    """All images of all splits, those of a split in its order."""
+
+    pixels: NDArray[np.uint8]
+    rows: NDArray[np.intp]
+    labels: NDArray[np.int64]
+    listing: Listing
+    names: tuple[str, ...]
+
+    def of(self, split: str) -> NDArray[np.intp]:
+        """Return the places of a split's images."""
+        return np.flatnonzero(np.array(self.listing.splits) == split)
+
+
+def check(
+    dataset: Dataset, listing: Listing, skipped: int, *, photographs: bool, progress: Progress
+) -> DataCheck:
+    """Make every check.
+
+    Args:
+        dataset: the images.
+        listing: what `split.csv` says of them.
+        skipped: files that could not be decoded and were left out.
+        photographs: whether they are image files of the user's; benchmark arrays are too small and
+            too well known to look for duplicates and shortcuts in.
+        progress: told about what takes long.
+    """
+    ordered = listing.by_split(SPLITS)
+    rows = np.concatenate([dataset.rows[name] for name in SPLITS])
+    images = _Images(dataset.images, rows, dataset.labels[rows], ordered, dataset.classes)
+    counts = judging.counts_of(ordered.classes, ordered.splits)
+    pairs, accuracies, blank = [], None, None
+    found = [
+        judging.class_balance(counts),
+        judging.small_classes(counts),
+        judging.unreadable(skipped, len(rows)),
+        judging.exact_duplicates(ordered.digests, ordered.splits, ordered.classes),
+    ]
+    why_not = unfit(images.pixels, len(rows)) if photographs else _BENCHMARK
+    if why_not:
+        found.append(judging.not_assessed("NEAR_DUPLICATES", "Near-duplicates", why_not))
+    else:
+        pairs = near_duplicates(images.pixels, rows.tolist(), progress)
+        places = [(pair.first, pair.second) for pair in pairs]
+        found += judging.near_duplicates(places, ordered.splits, ordered.classes)
+    found.append(judging.groups(ordered.groups, ordered.splits))
+    if photographs:
+        accuracies, blank = _edges(images, progress)
+        found += [judging.border(accuracies, len(images.names)), judging.blank(blank)]
+    else:
+        found.append(judging.not_assessed("BORDER_TELLS_CLASS", "Borders and corners", _BENCHMARK))
+    return DataCheck(
+        findings=found,
+        leaked_pairs=list(_leaked(images, pairs)),
+        predictability=accuracies,
+        blank_region=blank,
+    )
+
+
+def _edges(images: _Images, progress: Progress) -> tuple[dict[str, float], BlankRegion | None]:
+    cells = cells_of(images.pixels, images.rows.tolist(), progress)
+    learnt, judged = images.of(TRAIN), images.of(VALIDATION)
+    accuracies = predictability(
+        (cells[learnt], images.labels[learnt]), (cells[judged], images.labels[judged])
+    )
+    return accuracies, blank_region(cells, images.labels, images.names, judging.BLANK_DIFFERENCE)
+
+
+def _leaked(images: _Images, pairs: Sequence[Pair]) -> Iterator[LeakedPair]:
+    """Yield the pairs of a test image and another split's, the most alike first."""
+    listing = images.listing
+    across = [
+        p for p in pairs if (listing.splits[p.first] == TEST) != (listing.splits[p.second] == TEST)
+    ]
+    for pair in sorted(across, key=lambda pair: -pair.correlation)[:PAIRS_SHOWN]:
+        test, other = sorted(
+            (pair.first, pair.second), key=lambda place: listing.splits[place] != TEST
+        )
+        yield LeakedPair(
+            path=listing.paths[test],
+            split=TEST,
+            label=listing.classes[test],
+            other_path=listing.paths[other],
+            other_split=listing.splits[other],
+            other_label=listing.classes[other],
+            correlation=pair.correlation,
+        )

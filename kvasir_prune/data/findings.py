@@ -1,0 +1,85 @@
+"""What the checks of the images found: the content of `data_check.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Severity = Literal["minor", "major"]
+Outcome = Literal["passed", "warning", "failed", "not assessed"]
+
+
+class BlankRegion(BaseModel):
+    """A rectangle that is black in one class and not in another, in fractions of the image.
+
+    Attributes:
+        left: its left edge, from the left of the image, 0 to 1; `right` likewise.
+        top: its upper edge, from the top of the image, 0 to 1; `bottom` likewise.
+        share: class -> share of its images in which most of the rectangle is black.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    share: dict[str, float]
+
+    @property
+    def place(self) -> str:
+        """Where it lies, in words: lower left."""
+        middle = ((self.left + self.right) / 2, (self.top + self.bottom) / 2)
+        across, down = (
+            words[int(place > 1 / 3) + int(place > 2 / 3)]
+            for words, place in zip(
+                (("left", "middle", "right"), ("upper", "middle", "lower")), middle, strict=True
+            )
+        )
+        return f"{down} {across}" if down != across else "centre"
+
+
+class Finding(BaseModel):
+    """One check: `severity` is what a failure would mean for the comparison."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    title: str
+    severity: Severity
+    outcome: Outcome
+    sentence: str
+
+
+class LeakedPair(BaseModel):
+    """Two near-duplicates in different splits, by their paths."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    split: str
+    label: str
+    other_path: str
+    other_split: str
+    other_label: str
+    correlation: float
+
+
+class DataCheck(BaseModel):
+    """The content of `data_check.json`.
+
+    Attributes:
+        findings: in the order in which they are told.
+        leaked_pairs: the most alike near-duplicates of test images elsewhere, at most 12.
+        predictability: region -> balanced accuracy of a classifier that sees only it; None if not
+            assessed.
+        blank_region: None if there is none.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    findings: list[Finding]
+    leaked_pairs: list[LeakedPair]
+    predictability: dict[str, float] | None
+    blank_region: BlankRegion | None

@@ -1,0 +1,267 @@
+"""The checks of the images: planted leaks and shortcuts are found, clean images pass."""
+
+import csv
+import io
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import imagehash
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from kvasir_prune.config.data import ImageFolder
+from kvasir_prune.data import judging, near_duplicates, prepare
+from kvasir_prune.data.check import check
+from kvasir_prune.data.listing import Listing
+from kvasir_prune.data.near_duplicates import CORRELATION, HASH_BITS, Pair, clusters
+from kvasir_prune.data.shortcuts import blank_region, cells_of, predictability
+from kvasir_prune.errors import DataError
+from kvasir_prune.progress import Silent
+from kvasir_prune.types import SPLITS
+from tests.cli_runs import Server
+
+
+def scene(seed: int, side: int = 64) -> np.ndarray:
+    """A picture with large shapes and small details, (side, side, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    coarse = cv2.resize(
+        rng.uniform(40, 215, (16, 16, 3)), (side, side), interpolation=cv2.INTER_CUBIC
+    )
+    return np.clip(coarse + rng.normal(0, 2, (side, side, 3)), 0, 255).astype(np.uint8)
+
+
+def saved_anew(image: np.ndarray) -> np.ndarray:
+    """The same picture a little brighter and compressed."""
+    brighter = np.clip(image.astype(float) * 1.05 + 4, 0, 255).astype(np.uint8)
+    return cv2.imdecode(cv2.imencode(".jpg", brighter, (cv2.IMWRITE_JPEG_QUALITY, 85))[1], 1)
+
+
+def pairs_by_hand(images: np.ndarray) -> set[tuple[int, int]]:
+    """Every pair, one at a time, with the library's own difference and NumPy's correlation."""
+    greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
+    hashes = [imagehash.phash(Image.fromarray(grey), hash_size=16) for grey in greys]
+    small = [cv2.resize(grey, (16, 16), interpolation=cv2.INTER_AREA).ravel() for grey in greys]
+    return {
+        (i, j)
+        for j in range(len(images))
+        for i in range(j)
+        if hashes[i] - hashes[j] <= HASH_BITS
+        and np.corrcoef(small[i], small[j])[0, 1] > CORRELATION
+    }
+
+
+def test_copies_are_found_and_look_alikes_are_not(monkeypatch):
+    originals = [scene(seed) for seed in range(12)]
+    images = np.stack([*originals, *map(saved_anew, originals[:5])])
+    monkeypatch.setattr(near_duplicates, "_BLOCK", 4)
+    found = near_duplicates.near_duplicates(images, range(17), Silent())
+    assert {(pair.first, pair.second) for pair in found} == pairs_by_hand(images)
+    assert {(i, 12 + i) for i in range(5)} == {(pair.first, pair.second) for pair in found}
+    assert all(CORRELATION < pair.correlation <= 1 for pair in found)
+
+
+def test_a_black_image_is_like_no_other_by_correlation():
+    images = np.zeros((2, 64, 64, 3), np.uint8)
+    assert near_duplicates.near_duplicates(images, [0, 1], Silent()) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))
+def test_clusters_join_whoever_is_linked(links):
+    pairs = [Pair(*sorted(link), 1.0) for link in links]
+    found = clusters(10, pairs)
+    reached = {place: {place} for place in range(10)}
+    for pair in pairs:
+        joined = reached[pair.first] | reached[pair.second]
+        for place in joined:
+            reached[place] = joined
+    for i in range(10):
+        assert {j for j in range(10) if found[j] == found[i]} == reached[i]
+
+
+def with_inset(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Black out the lower left third of the chosen images."""
+    marked = images.copy()
+    marked[chosen, 43:, :21] = 0
+    return marked
+
+
+def test_a_blanked_corner_is_found_and_measured():
+    images = np.stack([scene(seed) for seed in range(40)])
+    labels = np.repeat([0, 1], 20)
+    chosen = np.concatenate([np.arange(20) < 18, np.arange(20) < 5])
+    cells = cells_of(with_inset(images, chosen), range(40), Silent())
+    found = blank_region(cells, labels, ("a", "b"), 0.25)
+    assert found.place == "lower left"
+    assert (found.left, found.bottom) == (0, 1)
+    assert (found.right, found.top) == (
+        pytest.approx(21 / 64, abs=1 / 12),
+        pytest.approx(43 / 64, abs=1 / 12),
+    )
+    assert found.share == {"a": 0.9, "b": 0.25}
+    plain = cells_of(images, range(40), Silent())
+    assert blank_region(plain, labels, ("a", "b"), 0.25) is None
+
+
+def test_a_mark_in_a_corner_tells_the_class_there_and_nowhere_else():
+    images = np.stack([scene(seed) for seed in range(120)])
+    labels = np.arange(120) % 2
+    images[labels == 1, :12, 52:] //= 3
+    cells = cells_of(images, range(120), Silent())
+    learnt, judged = slice(0, 80), slice(80, 120)
+    found = predictability((cells[learnt], labels[learnt]), (cells[judged], labels[judged]))
+    assert found["upper right corner"] > 0.9
+    assert found["border"] > 0.8
+    for region in ("upper left corner", "lower left corner", "lower right corner", "centre"):
+        assert found[region] < 0.72
+
+
+SPLIT_OF = ("train", "train", "validation", "test", "test")
+CLASS_OF = ("a", "b", "a", "a", "b")
+
+
+def test_leaks_are_counted_by_test_images_and_not_by_pairs():
+    leak, contrary = judging.near_duplicates([(0, 3), (2, 3), (1, 2), (3, 4)], SPLIT_OF, CLASS_OF)
+    assert leak.outcome == "failed"
+    assert "1 of 2 test images (50.0%)" in leak.sentence
+    assert "3 pairs lie across splits" in leak.sentence
+    assert (contrary.outcome, contrary.sentence[:6]) == ("warning", "2 of 4")
+    clean, agreed = judging.near_duplicates([(3, 4)], SPLIT_OF, ("a",) * 5)
+    assert (clean.outcome, agreed.outcome) == ("passed", "passed")
+
+
+@pytest.mark.parametrize(
+    ("digests", "outcome", "part"),
+    [
+        ("12345", "passed", "No two of 5 files"),
+        ("11345", "failed", "1 in more than one class"),  # both train, a and b
+        ("12331", "failed", "1 of 5 files"),
+        ("12133", "failed", "2 of 5 files are copies"),
+    ],
+)
+def test_identical_files_fail_across_splits_or_classes(digests, outcome, part):
+    found = judging.exact_duplicates(digests, SPLIT_OF, CLASS_OF)
+    assert found.outcome == outcome
+    assert part in found.sentence or outcome == "failed"
+    within = judging.exact_duplicates("1123", ("train", "train", "test", "test"), "aabb")
+    assert within.outcome == "warning"
+
+
+def test_groups_must_lie_on_one_side():
+    assert judging.groups(("p", "p", "q", "r", ""), SPLIT_OF).outcome == "passed"
+    assert judging.groups(("p", "q", "q", "r", ""), SPLIT_OF).outcome == "failed"
+    assert judging.groups(("",) * 5, SPLIT_OF).outcome == "not assessed"
+
+
+@pytest.mark.parametrize(
+    ("border", "centre", "outcome"),
+    [(0.34, 0.9, "passed"), (0.6, 0.9, "warning"), (0.9, 0.9, "failed"), (0.35, 0.3, "passed")],
+)
+def test_the_border_is_judged_against_chance_and_the_centre(border, centre, outcome):
+    """Eight classes: chance is 12.5%, 20 points above it 32.5%; four: 45%."""
+    accuracies = {"border": border, "upper left corner": 0.2, "centre": centre}
+    assert judging.border(accuracies, 4).outcome == outcome
+
+
+def write_folder(root: Path, *, copies: int, count: int = 24) -> Path:
+    """Two class folders; the first images of each are there twice, the second time saved anew."""
+    for number, label in enumerate(("lesion", "normal")):
+        (root / label).mkdir(parents=True)
+        for image in range(count):
+            picture = scene(1000 * number + image)
+            cv2.imwrite(str(root / label / f"{image:02}.png"), picture)
+            if image < copies:
+                cv2.imwrite(str(root / label / f"{image:02}-again.png"), saved_anew(picture))
+    return root
+
+
+def checked(root: Path, run: Path, **keys: object) -> dict[str, str]:
+    """Prepare and check a folder of images; return code -> outcome."""
+    config = ImageFolder(source="image_folder", root=str(root), **keys)
+    run.mkdir()
+    dataset = prepare(config, side_px=64, seed=0, run_folder=run, progress=Silent())
+    listing = Listing.read(run / "split.csv")
+    found = check(dataset, listing, 0, photographs=True, progress=Silent())
+    assert len(found.leaked_pairs) == 0 or all(p.split == "test" for p in found.leaked_pairs)
+    return {finding.code: finding.outcome for finding in found.findings}
+
+
+def test_grouping_by_look_keeps_copies_on_one_side(tmp_path):
+    root = write_folder(tmp_path / "images", copies=12)
+    loose = checked(root, tmp_path / "loose")
+    assert loose["NEAR_DUPLICATES"] == "failed"
+    assert loose["GROUPS"] == "not assessed"
+    tight = checked(root, tmp_path / "tight", group_by="near_duplicates", max_deviation=0.2)
+    assert tight["NEAR_DUPLICATES"] == "passed"
+    assert tight["GROUPS"] == "passed"
+    lines = csv.DictReader(io.StringIO((tmp_path / "tight" / "split.csv").read_text()))
+    sides = defaultdict(set)
+    for line in lines:
+        sides[Path(line["path"]).parent / Path(line["path"]).name[:2]].add(line["split"])
+    assert len(sides) == 48
+    assert all(len(found) == 1 for found in sides.values())
+
+
+def test_grouping_by_look_is_refused_where_nothing_can_be_seen(tmp_path):
+    root = write_folder(tmp_path / "images", copies=0, count=8)
+    config = ImageFolder(source="image_folder", root=str(root), group_by="near_duplicates")
+    with pytest.raises(DataError, match="too small to tell a duplicate"):
+        prepare(config, side_px=16, seed=0, run_folder=tmp_path, progress=Silent())
+
+
+def test_findings_are_printed_and_kept(tmp_path: Path, server: Server):
+    write_folder(tmp_path / "images", copies=6)
+    (tmp_path / "config.yaml").write_text(
+        "name: x\ndata: {source: image_folder, root: images}\n"
+        "model: {name: ann, input_side_px: 64}\n"
+    )
+    done = server.call("data", "config.yaml", "--check", "--run-dir", "run", cwd=tmp_path)
+    done.succeeded()
+    assert "NEAR_DUPLICATES" in done.out
+    assert "Near-duplicates across splits:" in done.err
+    kept = json.loads((tmp_path / "run" / "data_check.json").read_text())
+    assert len(kept["findings"]) == 9
+    (tmp_path / "run" / "data_check.json").write_bytes(b"\0" * 40)
+    again = server.call("data", "config.yaml", "--check", "--run-dir", "run", cwd=tmp_path)
+    assert "data_check.json is damaged" in again.succeeded().err
+    assert json.loads((tmp_path / "run" / "data_check.json").read_text()) == kept
+
+
+def test_class_groups_that_name_no_class_are_refused_before_the_training(tmp_path, server):
+    write_folder(tmp_path / "images", copies=0, count=8)
+    (tmp_path / "config.yaml").write_text(
+        "name: x\ndata: {source: image_folder, root: images}\n"
+        "model: {name: ann, input_side_px: 16}\n"
+        "report: {class_groups: {sick: [lesions]}}\n"
+    )
+    refused = server.call("data", "config.yaml", "--run-dir", "run", cwd=tmp_path)
+    refused.refused('there is no class "lesions"', "lesion, normal")
+
+
+@pytest.mark.slow
+def test_the_traps_of_real_colonoscopy_frames_are_found_and_named(tmp_path, real_data):
+    """HyperKvasir: a blacked-out inset at x < 34%, y > 62%, and video frames in several splits."""
+    config = ImageFolder(source="image_folder", root=str(real_data("hyperkvasir5_224.zip")))
+    dataset = prepare(config, side_px=96, seed=0, run_folder=tmp_path, progress=Silent())
+    listing = Listing.read(tmp_path / "split.csv")
+    found = check(dataset, listing, 0, photographs=True, progress=Silent())
+    outcomes = {finding.code: finding for finding in found.findings}
+    inset = found.blank_region
+    assert inset.place == "lower left"
+    assert (inset.right, inset.top) == (
+        pytest.approx(0.34, abs=1 / 12),
+        pytest.approx(0.62, abs=1 / 12),
+    )
+    assert (
+        inset.share["polyp"] < 0.6 < 0.9 < min(inset.share[c] for c in inset.share if c != "polyp")
+    )
+    for code in ("BLANK_REGION", "BORDER_TELLS_CLASS", "NEAR_DUPLICATES"):
+        assert outcomes[code].outcome == "failed"
+    assert outcomes["CLASS_BALANCE"].outcome == "warning"
+    leaked = {pair.label for pair in found.leaked_pairs}
+    assert leaked <= {"bbps-0-1", "bbps-2-3", "impacted-stool"}
+    assert set(listing.splits) == set(SPLITS)
