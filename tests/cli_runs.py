@@ -28,7 +28,14 @@ from kvasir_prune.ledger import run_record
 PATIENCE_S = 300
 """After this a process counts as hung; nothing is expected to come near it."""
 RUN = ("run", "config.yaml", "--run-dir", "run")
-AFTER_LEDGER = ("pruned.keras", "evaluation.h5", "cost.json", "report")
+AFTER_LEDGER = (
+    "pruned.keras",
+    "evaluation.h5",
+    "cost.json",
+    "latency.json",
+    "thumbnails.h5",
+    "report",
+)
 AFTER_IMPORTANCE = ("pruning.h5", "pruning.previous.h5", *AFTER_LEDGER)
 AFTER_TRAINING = ("importance.h5", "importance.previous.h5", *AFTER_IMPORTANCE)
 DIGITS: dict[str, Any] = {
@@ -37,7 +44,7 @@ DIGITS: dict[str, Any] = {
     "model": {"name": "ann"},
     "training": {"max_epochs": 3},
     "pruning": {"ignore_below": -1e-3},
-    "evaluation": {"every_removals": 20},
+    "evaluation": {"every_removals": 20, "latency_s": 0.0},
 }
 LOUD = ("GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS", "KVASIR_PRUNE_DATA")
 """Variables that would colour the output or move the data."""

@@ -21,6 +21,7 @@ from kvasir_prune.config.report import ReportConfig
 from kvasir_prune.data.findings import DataCheck
 from kvasir_prune.data.judging import border, groups, unreadable
 from kvasir_prune.data.listing import Listing
+from kvasir_prune.evaluation.latency import Latency
 from kvasir_prune.evaluation.store import SplitLogits
 from kvasir_prune.report.assessment import assess
 from kvasir_prune.report.schema import (
@@ -248,6 +249,13 @@ def provenance() -> Provenance:
         seed=2020,
         versions={"kvasir-prune": "0.1.0", "keras": "3.12.0", "python": "3.12.4"},
         devices=["CPU Example (avx2)"],
+        begun="2020-06-01T08:00:00+00:00",
+        threads=2,
+        latency=[
+            Latency(name, size, 40, time, time - 0.3, time + 0.5)
+            for size, times in ((1, (31.2, 31.4, 19.8)), (32, (610.5, 611.0, 280.3)))
+            for name, time in zip(("before", "masked", "cut"), times, strict=True)
+        ],
         digests={
             "dataset": "sha256:" + "5f2c9f0e" * 8,
             "base weights": "sha256:" + "a1b2c3d4" * 8,

@@ -30,13 +30,13 @@ training:
   early_stopping: {patience: 4}
   commit_every_s: 0
 pruning: {ignore_below: -5.0e-4, commit_every_s: 0.02}
-evaluation: {every_removals: 100}
+evaluation: {every_removals: 100, latency_s: 0.0}
 runtime: {threads: 1}
 """
 RUN = ("run", "config.yaml", "--run-dir", "run")
 RECORDS = ("pruning.h5", "importance.h5", "evaluation.h5")
 MODELS = ("model.keras", "pruned.keras")
-AFTER_IMPORTANCE = ("pruning*.h5", "pruned.keras", "evaluation.h5", "report")
+AFTER_IMPORTANCE = ("pruning*.h5", "pruned.keras", "evaluation.h5", "thumbnails.h5", "report")
 Result = dict[str, bytes]
 
 

@@ -33,12 +33,13 @@ REFUSED = 2
 INTERRUPTED = 1 / 3
 """Share of corruptions whose first resume is killed."""
 OUTCOMES = {"told", "mended", "harmless"}
+EVALUATION = ("evaluation.h5", "thumbnails.h5", "cost.json", "latency.json")
 AFTER_TRAINING = ("model.keras", "importance*.h5", *AFTER_IMPORTANCE)
 STATES = {
     "in training": (("train", *RUN[1:]), (*AFTER_TRAINING, "training")),
     "trained": (None, AFTER_TRAINING),
     "in pruning": (("prune", *RUN[1:], "--set", "pruning.commit_every_s=0"), AFTER_IMPORTANCE),
-    "pruned": (None, ("evaluation.h5", "cost.json", "report")),
+    "pruned": (None, (*EVALUATION, "report")),
     "evaluated": (None, ("report",)),
 }
 """How far the run is -> the command that was killed half-way, and what it had not made before."""

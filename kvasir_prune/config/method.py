@@ -139,6 +139,8 @@ class EvaluationConfig(Section):
     """Images per step; every step has exactly this shape, the last is padded."""
     every_removals: PositiveInt = Field(default=10, json_schema_extra=COSMETIC)
     """Loss and accuracy of all splits are measured after every so many removals."""
+    latency_s: Annotated[float, Field(ge=0.0, json_schema_extra=COSMETIC)] = 5.0
+    """Seconds to spend on timing the network before, masked and cut; 0 leaves it out."""
 
 
 class RuntimeConfig(Section):

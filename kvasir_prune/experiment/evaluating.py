@@ -16,6 +16,7 @@ from kvasir_prune.evaluation.partial import PartialLogits
 from kvasir_prune.evaluation.predict import predict
 from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.picturing import write_thumbnails
+from kvasir_prune.experiment.timing import write_latency
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.ledger.committer import Committer
 from kvasir_prune.models import read_chain, weights_of
@@ -30,19 +31,27 @@ AGREEMENT = 1e-4
 
 
 def evaluate(run: Run) -> None:
-    """Publish `cost.json`, the evolution in `pruning.h5`, `evaluation.h5` and `thumbnails.h5`."""
-    if run.folder.evaluation.exists() and run.has(run.folder.cost):
-        if not run.folder.thumbnails.exists():
-            write_thumbnails(run)
+    """Publish what is missing of the evaluation.
+
+    These are `cost.json`, the evolution in `pruning.h5`, `evaluation.h5`, `latency.json` and
+    `thumbnails.h5`.
+    """
+    folder = run.folder
+    measured = folder.evaluation.exists() and run.has(folder.cost)
+    if measured and run.has(folder.latency) and folder.thumbnails.exists():
         return
-    run.forget(*run.folder.report_files)
+    run.forget(*folder.report_files)
     run.release_scorer()
-    ledger = HDF5Ledger(run.folder.ledger)
-    pruned = load_model(run.folder.pruned)
-    _write_cost(run, pruned)
-    _write_evolution(run, ledger)
-    _write_logits(run, pruned, ledger)
-    write_thumbnails(run)
+    pruned = load_model(folder.pruned)
+    if not measured:
+        ledger = HDF5Ledger(folder.ledger)
+        _write_cost(run, pruned)
+        _write_evolution(run, ledger)
+        _write_logits(run, pruned, ledger)
+    if not run.has(folder.latency):
+        write_latency(run, pruned)
+    if not folder.thumbnails.exists():
+        write_thumbnails(run)
 
 
 def _write_cost(run: Run, pruned: Any) -> None:

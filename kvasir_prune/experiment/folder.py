@@ -122,6 +122,11 @@ class RunFolder:
         return self.path / "cost.json"
 
     @property
+    def latency(self) -> Path:
+        """Milliseconds for an answer before, masked and cut (JSON)."""
+        return self.path / "latency.json"
+
+    @property
     def report(self) -> Path:
         """Folder of the report."""
         return self.path / "report"
@@ -135,7 +140,7 @@ class RunFolder:
     def finished_files(self) -> tuple[Path, ...]:
         """Files whose digests `run.json` holds once they are finished."""
         images = (self.data, self.split, self.data_check)
-        networks = (self.history, self.model, self.pruned, self.cost)
+        networks = (self.history, self.model, self.pruned, self.cost, self.latency)
         return (*images, *networks, *self.report_files)
 
     @property
@@ -144,8 +149,8 @@ class RunFolder:
 
         They are forgotten whenever the ledger is another one.
         """
-        evaluated = (self.cost, self.evaluation, self.partial_logits, self.thumbnails)
-        return (self.pruned, *evaluated, *self.report_files)
+        logits = (self.evaluation, self.partial_logits, self.thumbnails)
+        return (self.pruned, self.cost, self.latency, *logits, *self.report_files)
 
     def create(self) -> None:
         """Make the folder, or accept one that is empty or already a run's.

@@ -71,7 +71,7 @@ def mend_files(folder: RunFolder, record: Mapping[str, Any]) -> Iterator[str]:
         record = folder.forget(record, *folder.made_from_ledger)
         yield go_back(folder.ledger)
     sealed = (folder.evaluation, folder.thumbnails)
-    for path in (folder.data_check, folder.pruned, folder.cost, *sealed):
+    for path in (folder.data_check, folder.pruned, folder.cost, folder.latency, *sealed):
         if _is_other(record, path) or (path in sealed and is_damaged(path, check_seal)):
             kept = set_aside(path).name
             yield f"{path.name} is damaged, or was changed, and kept as {kept}: it is made again"

@@ -40,6 +40,7 @@ def report(folder: RunFolder) -> Path:
         cost=folder.cost,
         split=folder.split,
         data_check=folder.data_check,
+        latency=folder.latency,
     )
     record = build_record(sources)
     folder.report.mkdir(exist_ok=True)

@@ -111,11 +111,11 @@ def stage_of(folder: RunFolder, record: Mapping[str, Any]) -> str:
         LedgerError: a record of importances or removals is damaged.
     """
     ends = {
-        "data": (folder.data, folder.split),
+        "data": (folder.data, folder.split, folder.data_check),
         "train": (folder.history, folder.model),
         "importance": (folder.importance,),
         "prune": (folder.pruned,),
-        "evaluate": (folder.cost, folder.evaluation),
+        "evaluate": (folder.cost, folder.evaluation, folder.latency, folder.thumbnails),
         "report": folder.report_files,
     }
     known = {path.name for path in folder.finished_files}

@@ -69,6 +69,7 @@ def _tables(record: Record) -> list[Table]:
         facts.evolution(record),
         facts.training(record),
         facts.cost(record),
+        facts.latency(record),
         facts.pruning(record),
         facts.data(record),
         facts.data_check(record),

@@ -14,6 +14,7 @@ from typing import Any
 from kvasir_prune.evaluation.calibration import CalibrationBin
 from kvasir_prune.evaluation.comparison import Comparison
 from kvasir_prune.evaluation.flips import Flip
+from kvasir_prune.evaluation.latency import Latency
 from kvasir_prune.report.schema import Epoch, Layer, Record
 from kvasir_prune.types import SPLITS
 
@@ -28,6 +29,9 @@ def csv_tables(record: Record) -> dict[str, str]:
     results, judged = record.results, record.results.assessment
     found = {
         "confusion": _text("split,moment,actual,predicted,images", _confusion(record)),
+        "latency": _text(
+            ",".join(f.name for f in fields(Latency)), map(astuple, record.provenance.latency)
+        ),
         "layers": _text(",".join(Layer.model_fields), (vars(x).values() for x in results.layers)),
         "evolution": _text("removed,layer,split,loss,accuracy", _evolution(record)),
         "training": _text(

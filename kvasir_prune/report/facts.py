@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
+from kvasir_prune.evaluation.latency import Latency
 from kvasir_prune.report import captions, notation
 from kvasir_prune.report.schema import EvolutionPoint, Measured, Record
 from kvasir_prune.report.tables import Column, Row, Table, columns, splits
@@ -97,6 +98,29 @@ def _cost_row(name: str, before: int | None, after: int | None) -> Row:
         change,
         relative,
     )
+
+
+def latency(record: Record) -> Table:
+    """Return milliseconds for an answer; no rows if it was not measured."""
+    found = {(one.network, one.batch_size): one for one in record.provenance.latency}
+    sizes = sorted({size for _, size in found})
+    return Table(
+        "latency",
+        captions.of_table("latency"),
+        columns("Images at once", *dict.fromkeys(name for name, _ in found)),
+        tuple(
+            (
+                notation.count(size),
+                *(_milliseconds(one) for (_, own), one in found.items() if own == size),
+            )
+            for size in sizes
+        ),
+    )
+
+
+def _milliseconds(one: Latency) -> str:
+    spread = f"({one.lower_quartile_ms:.1f} to {one.upper_quartile_ms:.1f})"
+    return f"{one.median_ms:.1f} {spread.replace(' ', notation.NO_BREAK)}"
 
 
 def pruning(record: Record) -> Table:

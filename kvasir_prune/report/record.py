@@ -18,6 +18,7 @@ from kvasir_prune.data.findings import DataCheck
 from kvasir_prune.data.listing import Listing
 from kvasir_prune.errors import LedgerError, RunFolderError
 from kvasir_prune.evaluation import store
+from kvasir_prune.evaluation.latency import Latency
 from kvasir_prune.evaluation.metrics import (
     class_accuracies,
     confusion_delta_percent,
@@ -51,6 +52,7 @@ class Sources:
     cost: Path
     split: Path
     data_check: Path
+    latency: Path
 
 
 def build_record(sources: Sources) -> schema.Record:
@@ -104,6 +106,9 @@ def build_record(sources: Sources) -> schema.Record:
             versions=run["versions"],
             digests=run["digests"],
             devices=[entry["device"] for entry in run["devices"]],
+            begun=run["created"],
+            threads=run["threads"],
+            latency=[Latency(**entry) for entry in _json(sources.latency)],
             config_yaml=sources.config.read_text(encoding="utf-8"),
         ),
     )
@@ -124,8 +129,8 @@ def _run_of(sources: Sources) -> dict[str, Any]:
     run = run_record.read(sources.run)
     if run is None:
         raise _damaged(sources.run, "no record")
-    sealed = (sources.data, sources.history, sources.cost, sources.split, sources.data_check)
-    for path in sealed:
+    images = (sources.data, sources.split, sources.data_check)
+    for path in (*images, sources.history, sources.cost, sources.latency):
         run_record.check_file(run, path)
     return run
 

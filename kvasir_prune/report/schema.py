@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from kvasir_prune.data.findings import DataCheck
 from kvasir_prune.evaluation.comparison import Comparison
 from kvasir_prune.evaluation.flips import Flip
+from kvasir_prune.evaluation.latency import Latency
 from kvasir_prune.evaluation.non_inferiority import Verdict
 
 SCHEMA_VERSION = 2
@@ -180,13 +181,19 @@ class Assessment(Part):
 
 
 class Provenance(Part):
-    """What would be needed to do it again: versions, digests, seed, times."""
+    """What would be needed to do it again, and what belongs to this machine: times, latency.
+
+    `begun` is ISO 8601 in UTC; `latency` is empty if it was not measured.
+    """
 
     command: str
     seed: int
     versions: dict[str, str]
     digests: dict[str, str]
     devices: list[str]
+    begun: str
+    threads: int
+    latency: list[Latency]
     config_yaml: str
 
 

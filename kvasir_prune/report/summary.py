@@ -183,8 +183,8 @@ def caveats(record: Record) -> dict[str, str]:
 
     Returns:
         Sentences by the part of the report they belong to: `removals`, `evolution`, `turn`,
-        `training`, `layers`, `deviation`, `flips`, and `split_<name>` for each split with a class
-        without images. A part of which there is nothing to say has no key.
+        `training`, `layers`, `latency`, `deviation`, `flips`, and `split_<name>` for each split
+        with a class without images. A part of which there is nothing to say has no key.
     """
     found: dict[str, str] = {}
     if record.results.pruning.removed == 0:
@@ -210,6 +210,8 @@ def caveats(record: Record) -> dict[str, str]:
         found["layers"] = captions.note("layers_empty")
     elif any(layer.important is None for layer in record.results.layers):
         found["layers"] = captions.note("not_measured")
+    if not record.provenance.latency:
+        found["latency"] = captions.note("no_latency")
     if not record.results.data.split_deviation_percent:
         found["deviation"] = captions.note("no_deviation")
     assessment = record.results.assessment
