@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.dense import train_behind
 from benchmarks.suites import Suite
-from kvasir_prune.config import RunConfig, load_config
+from kvasir_prune.config import RunConfig, identity, load_config
 from kvasir_prune.data import Dataset, prepare
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.importance.scorers import scorer_of
@@ -108,7 +108,8 @@ def problem_of(
 
 def folder_name(config: RunConfig) -> str:
     """Return a name that changes with whatever changes the weights."""
-    parts = config.model_dump(include={"data", "model", "training", "seed"})
+    decisive = ("data.", "model.", "training.", "seed")
+    parts = {key: value for key, value in identity(config).items() if key.startswith(decisive)}
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
     return f"{config.name}-seed{config.seed}-{key}"
 

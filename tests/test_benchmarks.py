@@ -15,7 +15,7 @@ from benchmarks import reference_run
 from benchmarks.compare import BUG, ROUNDING, Judge, Rule, explain, first_difference, is_same
 from benchmarks.growth import exponent, line
 from benchmarks.literal import Literal, Truth
-from benchmarks.problem import CONFIGS, Problem
+from benchmarks.problem import CONFIGS, Problem, folder_name
 from benchmarks.remembered import Remembered
 from benchmarks.report import Report
 from benchmarks.run import benchmark
@@ -297,3 +297,14 @@ def tiny_problem(strategy: str, scorer: str = "reference") -> Problem:
     dataset = Dataset(images, labels, tuple("abcd"), rows, "")
     scored = ScoringSet(images, rows["validation"], labels)
     return Problem(config, chain, scored, chain.find("fc1").producer, dataset, Path())
+
+
+def test_trained_networks_are_found_again_unless_something_that_makes_them_changes() -> None:
+    path = CONFIGS / "mnist_mlp.yaml"
+    name = folder_name(load_config(path))
+    for cosmetic in ("name=mnist_mlp", "training.commit_every_s=1", "data.root=elsewhere"):
+        assert folder_name(load_config(path, [cosmetic])) == name
+    for pruned_differently in ("pruning.ignore_below=-1e-2", "importance.scorer=reference"):
+        assert folder_name(load_config(path, [pruned_differently])) == name
+    for decisive in ("seed=7", "training.max_epochs=1", "data.limit_per_class=9"):
+        assert folder_name(load_config(path, [decisive])) != name
