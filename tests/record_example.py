@@ -250,6 +250,7 @@ def provenance() -> Provenance:
         versions={"kvasir-prune": "0.1.0", "keras": "3.12.0", "python": "3.12.4"},
         devices=["CPU Example (avx2)"],
         begun="2020-06-01T08:00:00+00:00",
+        starts=["2020-06-01T08:00:00+00:00", "2020-06-02T09:30:00+00:00"],
         threads=2,
         latency=[
             Latency(name, size, 40, time, time - 0.3, time + 0.5)

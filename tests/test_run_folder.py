@@ -157,7 +157,8 @@ def test_a_record_that_another_run_wrote_is_refused(
     seal(run / name)
     before = contents(run)
     server.call(*RUN, cwd=tmp_path).refused("another run", run.name, name, "f" * 64)
-    assert contents(run) == before
+    changed = {path for path, content in contents(run).items() if content != before.get(path)}
+    assert changed == {"run.json", "run.previous.json", "run.log"}  # that it was started
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path, server: Server) -> None:
@@ -371,16 +372,37 @@ def test_a_damaged_record_of_the_run_is_told(
     assert contents(run) == before
 
 
+def rewrite_record(path: Path, **changes: object) -> None:
+    """Change keys of a `run.json`, or drop those that become None, and seal it again."""
+    record = {**json.loads(path.read_text()), **changes, "sha256": None}
+    kept = {key: value for key, value in record.items() if value is not None}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({**kept, "sha256": digest}))
+
+
+@pytest.mark.slow
+def test_a_record_that_knew_no_starts_is_read_and_further_starts_are_told(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path, *AFTER_LEDGER)
+    rewrite_record(run / "run.json", schema_version=3, starts=None)
+    server.call(*RUN, cwd=tmp_path).succeeded()
+    record = json.loads((run / "run.json").read_text())
+    assert (record["schema_version"], len(record["starts"])) == (4, 2)
+    assert record["starts"][0] == record["created"] <= record["starts"][1]
+    page = (run / "report" / "report.html").read_text()
+    assert "Gone on with after a stop" in page
+    assert record["starts"][1] in page
+    assert_same_results(run, finished / "run")
+
+
 @pytest.mark.parametrize("name", ["run.json", "pruning.h5", "importance.h5"])
 def test_files_of_another_version_are_told(
     finished: Path, tmp_path: Path, server: Server, name: str
 ) -> None:
     run = copy_of(finished, tmp_path)
     if name == "run.json":
-        record = {**json.loads((run / name).read_text()), "schema_version": 99}
-        del record["sha256"]
-        digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-        (run / name).write_text(json.dumps({**record, "sha256": digest}))
+        rewrite_record(run / name, schema_version=99)
     else:
         with h5py.File(run / name, "r+") as file:
             file.attrs["schema_version"] = 99

@@ -124,12 +124,37 @@ def prune(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
 
 
 @app.command()
-def report(config: Config, run_dir: RunDir = None, set_: Set = None) -> None:
+def report(
+    what: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CONFIG | RUN_DIR RUN_DIR ...",
+            help="YAML file of a run; or folders of finished runs, to be compared.",
+            show_default=False,
+        ),
+    ],
+    run_dir: RunDir = None,
+    set_: Set = None,
+    output: Annotated[
+        Path, typer.Option("--output", help="With several runs: folder of the comparison.")
+    ] = Path("comparison"),
+) -> None:
     """Evaluate and write the report; after the evaluation it is written without TensorFlow.
 
     Writes report/report.html, report.md and report.json.
+
+    With the folders of several finished runs, writes them side by side: the pruned networks of the
+    others compared with that of the first, image by image, where they have the same test images.
     """
-    run_until("report", config, run_dir, set_, renew_report=True)
+    if len(what) == 1:
+        config, folder = what[0], run_dir
+        if config.is_dir():
+            config, folder = config / "config.yaml", run_dir or config
+        run_until("report", config, folder, set_, renew_report=True)
+        return
+    from kvasir_prune.experiment.reporting import compare_runs
+
+    print(compare_runs([RunFolder(folder) for folder in what], output))
 
 
 @app.command("plan")

@@ -6,7 +6,8 @@ p-values are too small; the intervals of `resampling` are not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,16 +62,21 @@ def mcnemar(before: Bools, after: Bools) -> McNemar:
 
 def mcnemar_by_class(before: Bools, after: Bools, labels: Ints, classes: int) -> list[McNemar]:
     """Return the test of each class's own images, adjusted for all classes that have any."""
+    tests = [mcnemar(before[labels == k], after[labels == k]) for k in range(classes)]
+    present = [(labels == k).any() for k in range(classes)]
+    adjusted = holm([test if known else None for test, known in zip(tests, present, strict=True)])
+    return [new or old for old, new in zip(tests, adjusted, strict=True)]
+
+
+def holm(tests: Sequence[McNemar | None]) -> list[McNemar | None]:
+    """Return tests with the p-values adjusted for each other (Holm 1979); None stays None."""
     from statsmodels.stats.multitest import multipletests
 
-    tests = [mcnemar(before[labels == k], after[labels == k]) for k in range(classes)]
-    present = [k for k in range(classes) if (labels == k).any()]
-    if not present:
-        return tests
-    adjusted = multipletests([tests[k].p for k in present], ALPHA, method="holm")[1]
-    for k, p in zip(present, adjusted, strict=True):
-        tests[k] = McNemar(tests[k].gained, tests[k].lost, tests[k].p, float(p))
-    return tests
+    made = [test for test in tests if test is not None]
+    if not made:
+        return list(tests)
+    adjusted = iter(multipletests([test.p for test in made], ALPHA, method="holm")[1])
+    return [None if test is None else replace(test, p_holm=float(next(adjusted))) for test in tests]
 
 
 def stuart_maxwell(table: Ints) -> ChiSquared:

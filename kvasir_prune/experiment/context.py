@@ -102,10 +102,13 @@ class Run:
             return
         if known and not self._accept_device_change:
             check_device(device, known[-1], where=self.folder.path)
-        if known[-1:] != [device]:
-            entry = {"device": device, "since": _now()}
-            self.record = {**self.record, "devices": [*self.record["devices"], entry]}
-            self.folder.write_record_for_good(self.record)
+        self.record = {**self.record, "starts": [*self.record["starts"], _now()]}
+        if known[-1:] == [device]:
+            self.folder.write_record(self.record)
+            return
+        entry = {"device": device, "since": self.record["starts"][-1]}
+        self.record = {**self.record, "devices": [*self.record["devices"], entry]}
+        self.folder.write_record_for_good(self.record)
 
     @property
     def tolerance(self) -> float:
@@ -121,6 +124,7 @@ class Run:
             "digests": {"config": digest(self.config)},
             "files": {},
             "devices": [],
+            "starts": [],
             **self._settings(),
         }
         self.folder.write_record(record)

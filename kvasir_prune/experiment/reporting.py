@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvasir_prune.config import RunConfig, dump, load_config
-from kvasir_prune.errors import ConfigError, LedgerError
+from kvasir_prune.errors import ConfigError, LedgerError, RunFolderError
 from kvasir_prune.evaluation import thumbnails
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.ledger import run_record
@@ -14,6 +15,8 @@ from kvasir_prune.ledger.identity import origin
 from kvasir_prune.publish import publish_text
 from kvasir_prune.report.publishing import write_report
 from kvasir_prune.report.record import Sources, build_record
+from kvasir_prune.report.runs import write_runs
+from kvasir_prune.report.side_by_side import ReportedRun, side_by_side
 
 if TYPE_CHECKING:
     from kvasir_prune.experiment.context import Run
@@ -78,6 +81,39 @@ def renew(folder: RunFolder, config: RunConfig) -> Path:
         stored = config
     publish_text(folder.config, dump(stored.model_copy(update=words)))
     return report(folder)
+
+
+def compare_runs(folders: Sequence[RunFolder], output: Path) -> Path:
+    """Write several finished runs side by side; needs neither Keras nor the images.
+
+    Args:
+        folders: two or more; the others are compared with the first.
+        output: new or empty folder for `runs.html`, `runs.md` and `runs.json`, or one that holds
+            an earlier comparison.
+
+    Returns:
+        Path of the HTML file.
+
+    Raises:
+        RunFolderError: a run has no report, or the output folder holds something else.
+        LedgerError: a file is damaged.
+    """
+    runs = [
+        ReportedRun(str(folder.path), folder.report_files[-1], folder.evaluation, folder.split)
+        for folder in folders
+    ]
+    found = side_by_side(runs)
+    output.mkdir(parents=True, exist_ok=True)
+    foreign = [path.name for path in output.iterdir() if path.stem != "runs"]
+    if foreign:
+        raise RunFolderError(
+            "The folder for the comparison holds other files.",
+            where=output,
+            got=", ".join(sorted(foreign)[:5]),
+            expected="a new or empty folder",
+            fix="give another one with --output",
+        )
+    return write_runs(found, output)
 
 
 def write_report_of(run: Run) -> None:

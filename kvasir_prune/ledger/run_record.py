@@ -15,7 +15,9 @@ from kvasir_prune.errors import LedgerError, RunFolderError
 from kvasir_prune.ledger.hdf5_file import GO_BACK, START_AGAIN
 from kvasir_prune.publish import previous, publish_text, sha256_file
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+WITHOUT_STARTS = 3
+"""The version before, which knew of the first start only; it is read as if there were no other."""
 CONTENT = {
     "command": str,
     "created": str,
@@ -26,6 +28,7 @@ CONTENT = {
     "files": dict,
     "environment": dict,
     "devices": list,
+    "starts": list,
 }
 """What it holds beside its schema version and its own digest."""
 
@@ -110,6 +113,9 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise _damaged(path, error) from None
     if seal != _digest(content):
         raise _damaged(path, "other content than was written: it does not match its digest")
+    if version == WITHOUT_STARTS:
+        version = SCHEMA_VERSION
+        content |= {"schema_version": version, "starts": [content.get("created")]}
     for key, kind in CONTENT.items():
         if version == SCHEMA_VERSION and not isinstance(content.get(key), kind):
             raise _damaged(path, f"{key}: {content.get(key)!r}")

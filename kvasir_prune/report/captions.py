@@ -59,6 +59,14 @@ def note(key: str, **facts: str) -> str:
 
 
 @cache
+def checklist() -> list[dict[str, str]]:
+    """Return the whole of `checklist.yaml`."""
+    content = yaml.safe_load((ASSETS / "checklist.yaml").read_text(encoding="utf-8"))
+    assert isinstance(content, list)
+    return content
+
+
+@cache
 def captions() -> dict[str, Any]:
     """Return the whole of `captions.yaml`."""
     content = yaml.safe_load((ASSETS / "captions.yaml").read_text(encoding="utf-8"))

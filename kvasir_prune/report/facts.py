@@ -211,8 +211,38 @@ def split_deviation(record: Record) -> Table:
     )
 
 
+def checklist() -> Table:
+    """Return which item of the guidelines stands where, and which are left to the author."""
+    titles = captions.captions()["sections"]
+    return Table(
+        "checklist",
+        captions.of_table("checklist"),
+        tuple(Column(head, is_text=True) for head in ("Asked for", "TRIPOD+AI", "CLAIM", "Here")),
+        tuple(
+            (
+                item["asks"],
+                item["tripod"] or notation.DASH,
+                item["claim"] or notation.DASH,
+                titles[item["section"]]["title"] if item["section"] else "yours to write",
+            )
+            for item in captions.checklist()
+        ),
+    )
+
+
 def provenance(record: Record) -> Iterator[Table]:
-    """Yield the versions, with the device or devices, and the digests."""
+    """Yield the times, the versions with the device or devices, and the digests."""
+    found = record.provenance
+    again = len(found.starts) - 1
+    yield _pairs(
+        "times",
+        {
+            "Begun": found.begun,
+            "Gone on with after a stop": notation.plural(again, "time") if again > 0 else "never",
+            "Last start": found.starts[-1] if found.starts else found.begun,
+            "Threads": notation.count(found.threads),
+        },
+    )
     devices = {"device": ", then ".join(record.provenance.devices)}
     yield _pairs("versions", {**record.provenance.versions, **devices})
     yield _pairs("digests", record.provenance.digests)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kvasir_prune.report.captions import ASSETS
@@ -30,18 +31,26 @@ def render(
     Returns:
         The page. The same record and figures give the same text.
     """
-    return _template().render(
-        **content(record),
-        drawings={name: Markup(svg) for name, svg in figures.items()},
-        gallery=gallery(record, pictures),
-        pairs=leaked_pairs(record, pictures),
-        style=Markup((ASSETS / "report.css").read_text(encoding="utf-8")),
+    return render_template(
+        "report.html.j2",
+        {
+            **content(record),
+            "drawings": {name: Markup(svg) for name, svg in figures.items()},
+            "gallery": gallery(record, pictures),
+            "pairs": leaked_pairs(record, pictures),
+        },
     )
 
 
+def render_template(name: str, values: Mapping[str, Any]) -> str:
+    """Fill one of the HTML templates; the style sheet becomes part of the page."""
+    style = Markup((ASSETS / "report.css").read_text(encoding="utf-8"))
+    return _environment().get_template(name).render(**values, style=style)
+
+
 @cache
-def _template() -> Template:
-    environment = Environment(
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("kvasir_prune.report", "assets"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -49,4 +58,3 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html.j2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from kvasir_prune.evaluation.changes import Change
 from kvasir_prune.evaluation.comparison import ClassComparison, Comparison
@@ -17,21 +18,30 @@ FLIPS_SHOWN = 100
 
 Write = Callable[[float | None], str]
 
-_METRICS: Mapping[str, tuple[str, Write, Write]] = {
-    "accuracy": ("Accuracy (%)", notation.tenths, notation.signed_tenths),
-    "balanced_accuracy": ("Balanced accuracy (%)", notation.tenths, notation.signed_tenths),
-    "macro_f1": ("F1, mean of classes (%)", notation.tenths, notation.signed_tenths),
-    "mcc": ("Matthews correlation", notation.score, notation.signed_score),
-    "kappa": ("Cohen's kappa", notation.score, notation.signed_score),
-    "auroc": ("AUROC, mean of classes", notation.score, notation.signed_score),
-    "log_loss": ("Log loss (nats)", notation.score, notation.signed_score),
-    "brier": ("Brier score (0 to 2)", notation.score, notation.signed_score),
-    "ece": ("Calibration error (%)", notation.tenths, notation.signed_tenths),
-    "sensitivity": ("Sensitivity (%)", notation.tenths, notation.signed_tenths),
-    "specificity": ("Specificity (%)", notation.tenths, notation.signed_tenths),
-    "ppv": ("Positive predictive value (%)", notation.tenths, notation.signed_tenths),
-    "npv": ("Negative predictive value (%)", notation.tenths, notation.signed_tenths),
-    "f1": ("F1 (%)", notation.tenths, notation.signed_tenths),
+
+class Metric(NamedTuple):
+    """How a metric is called, and how it and a change of it are written."""
+
+    head: str
+    write: Write
+    signed: Write
+
+
+METRICS: Mapping[str, Metric] = {
+    "accuracy": Metric("Accuracy (%)", notation.tenths, notation.signed_tenths),
+    "balanced_accuracy": Metric("Balanced accuracy (%)", notation.tenths, notation.signed_tenths),
+    "macro_f1": Metric("F1, mean of classes (%)", notation.tenths, notation.signed_tenths),
+    "mcc": Metric("Matthews correlation", notation.score, notation.signed_score),
+    "kappa": Metric("Cohen's kappa", notation.score, notation.signed_score),
+    "auroc": Metric("AUROC, one against the rest", notation.score, notation.signed_score),
+    "log_loss": Metric("Log loss (nats)", notation.score, notation.signed_score),
+    "brier": Metric("Brier score (0 to 2)", notation.score, notation.signed_score),
+    "ece": Metric("Calibration error (%)", notation.tenths, notation.signed_tenths),
+    "sensitivity": Metric("Sensitivity (%)", notation.tenths, notation.signed_tenths),
+    "specificity": Metric("Specificity (%)", notation.tenths, notation.signed_tenths),
+    "ppv": Metric("Positive predictive value (%)", notation.tenths, notation.signed_tenths),
+    "npv": Metric("Negative predictive value (%)", notation.tenths, notation.signed_tenths),
+    "f1": Metric("F1 (%)", notation.tenths, notation.signed_tenths),
 }
 
 
@@ -52,7 +62,7 @@ def overall(comparison: Comparison) -> Table:
         captions.of_table("metrics"),
         columns("Metric", "before", "after", "change"),
         tuple(
-            (_METRICS[name][0], *_change_row(name, change))
+            (METRICS[name].head, *_change_row(name, change))
             for name, change in comparison.overall.items()
         ),
     )
@@ -79,7 +89,7 @@ def _of_classes(comparison: Comparison, kind: str) -> Iterator[Table]:
             *columns("", "before", "after", "change")[1:],
         ),
         tuple(
-            (notation.printable(one.name), _METRICS[metric][0], *_change_row(metric, change))
+            (notation.printable(one.name), METRICS[metric].head, *_change_row(metric, change))
             for one in comparison.classes
             for metric, change in one.metrics.items()
         ),
@@ -99,11 +109,11 @@ def _sensitivity_row(one: ClassComparison) -> Row:
 
 
 def _change_row(metric: str, change: Change) -> tuple[str, str, str]:
-    _, write, signed = _METRICS[metric]
+    written = METRICS[metric]
     return (
-        notation.estimate(change.before, write),
-        notation.estimate(change.after, write),
-        notation.estimate(change.difference, signed),
+        notation.estimate(change.before, written.write),
+        notation.estimate(change.after, written.write),
+        notation.estimate(change.difference, written.signed),
     )
 
 

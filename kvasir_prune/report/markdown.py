@@ -9,9 +9,10 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kvasir_prune.report import captions
 from kvasir_prune.report.captions import Words
@@ -44,19 +45,28 @@ def render(record: Record, figure_files: Mapping[str, str]) -> str:
         The text. The same arguments give the same text.
     """
     values = content(record)
-    text = _template().render(
-        **values,
-        caveat=lambda key: _caveat(values["caveats"].get(key)),
-        picture=lambda name: _picture(captions.of_figure(name, splits(record)), name, figure_files),
-        grid=_grid,
-        code=_code,
+    text = render_template(
+        "report.md.j2",
+        {
+            **values,
+            "caveat": lambda key: _caveat(values["caveats"].get(key)),
+            "picture": lambda name: _picture(
+                captions.of_figure(name, splits(record)), name, figure_files
+            ),
+        },
     )
-    return re.sub(r"\n{3,}", "\n\n", text) + _fenced(record.provenance.config_yaml, "yaml")
+    return text + _fenced(record.provenance.config_yaml, "yaml")
+
+
+def render_template(name: str, values: Mapping[str, Any]) -> str:
+    """Fill one of the Markdown templates."""
+    text = _environment().get_template(name).render(**values, grid=_grid, code=_code)
+    return re.sub(r"\n{3,}", "\n\n", text)
 
 
 @cache
-def _template() -> Template:
-    environment = Environment(
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("kvasir_prune.report", "assets"),
         autoescape=False,
         finalize=_escaped,
@@ -65,7 +75,6 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.md.j2")
 
 
 def _escaped(value: object) -> object:

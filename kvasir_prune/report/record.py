@@ -107,6 +107,7 @@ def build_record(sources: Sources) -> schema.Record:
             digests=run["digests"],
             devices=[entry["device"] for entry in run["devices"]],
             begun=run["created"],
+            starts=run["starts"],
             threads=run["threads"],
             latency=[Latency(**entry) for entry in _json(sources.latency)],
             config_yaml=sources.config.read_text(encoding="utf-8"),

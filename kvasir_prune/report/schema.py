@@ -183,7 +183,8 @@ class Assessment(Part):
 class Provenance(Part):
     """What would be needed to do it again, and what belongs to this machine: times, latency.
 
-    `begun` is ISO 8601 in UTC; `latency` is empty if it was not measured.
+    `begun` and `starts` are ISO 8601 in UTC; each start after the first went on after a stop.
+    `latency` is empty if it was not measured.
     """
 
     command: str
@@ -192,6 +193,7 @@ class Provenance(Part):
     digests: dict[str, str]
     devices: list[str]
     begun: str
+    starts: list[str]
     threads: int
     latency: list[Latency]
     config_yaml: str

@@ -11,6 +11,9 @@ from kvasir_prune.report.schema import Record, Split
 from kvasir_prune.report.tables import classes, splits
 from kvasir_prune.types import TEST
 
+MOST_NAMED = 3
+"""Classes named at most where several changed equally; the tables have all."""
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -130,15 +133,15 @@ def _cost_tiles(record: Record) -> Iterator[Tile]:
 
 
 def _extreme(test: Split, names: Sequence[str], sign: int) -> Iterator[ClassChange]:
-    """Yield the class whose sensitivity changed most in the direction of `sign`, or all equals."""
+    """Yield the class whose sensitivity changed most in the direction of `sign`, or its equals."""
     pairs = zip(test.before.class_accuracy, test.after.class_accuracy, strict=True)
     changes = [0.0 if b is None or a is None else a - b for b, a in pairs]
     most = max((sign * change for change in changes), default=0.0)
     if most <= 1e-12:
         return
-    for i, change in enumerate(changes):
-        if sign * change < most - 1e-9:
-            continue
+    equals = [i for i, change in enumerate(changes) if sign * change >= most - 1e-9]
+    for i in equals[:MOST_NAMED]:
+        change = changes[i]
         before, after = test.before.class_accuracy[i], test.after.class_accuracy[i]
         images = test.after.confusion_matrix[i][i] - test.before.confusion_matrix[i][i]
         word = "more" if sign > 0 else "fewer"

@@ -1,0 +1,143 @@
+"""Several runs side by side: what they removed, what it saved, how they judge the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kvasir_prune.data.listing import Listing
+from kvasir_prune.errors import LedgerError, RunFolderError
+from kvasir_prune.evaluation import store
+from kvasir_prune.evaluation.answers import Answers
+from kvasir_prune.evaluation.changes import Change
+from kvasir_prune.evaluation.comparison import compare
+from kvasir_prune.evaluation.significance import McNemar, holm
+from kvasir_prune.report.schema import Part, Record
+from kvasir_prune.types import TEST
+
+SCHEMA_VERSION = 1
+
+
+class AgainstFirst(Part):
+    """The pruned network of one run beside that of the first, on the same test images.
+
+    `overall` is by metric, its `before` the first run's; `mcnemar` is adjusted after Holm for all
+    runs that are compared with the first.
+    """
+
+    overall: dict[str, Change]
+    mcnemar: McNemar
+
+
+class ComparedRun(Part):
+    """One of several runs; `not_paired` says why it is not compared image by image."""
+
+    folder: str
+    record: Record
+    against_first: AgainstFirst | None
+    not_paired: str | None
+
+
+class SideBySide(Part):
+    """The whole of `runs.json`; all runs are compared with the first."""
+
+    schema_version: int = SCHEMA_VERSION
+    runs: list[ComparedRun]
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """A run that has its report.
+
+    Attributes:
+        folder: as the user named it.
+        report: its `report.json`.
+        evaluation: its `evaluation.h5`.
+        split: its `split.csv`.
+    """
+
+    folder: str
+    report: Path
+    evaluation: Path
+    split: Path
+
+    def record(self) -> Record:
+        """Read the report.
+
+        Raises:
+            RunFolderError: there is none, or one of another version.
+        """
+        try:
+            return Record.model_validate_json(self.report.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise RunFolderError(
+                "The run has no report that this version reads.",
+                where=self.report,
+                got=type(error).__name__,
+                expected="a run that is finished",
+                fix="finish it with `kvasir-prune run`, or `kvasir-prune report` writes it anew",
+            ) from None
+
+    def tests(self) -> tuple[Listing, Answers]:
+        """Read the test images and what the pruned network says of them."""
+        logits = store.read(self.evaluation)[1][TEST]
+        listing = Listing.read(self.split).of(TEST)
+        if len(listing.paths) != len(logits.labels):
+            raise LedgerError(
+                "The split and the logits speak of different images.", where=self.evaluation
+            )
+        return listing, Answers.of(logits.after, logits.labels)
+
+
+def side_by_side(runs: Sequence[ReportedRun]) -> SideBySide:
+    """Compare the pruned network of every run with that of the first.
+
+    Raises:
+        RunFolderError: a run has no report.
+        LedgerError: a file is damaged.
+    """
+    first, *others = runs
+    reference = first.record()
+    briefs = [
+        ComparedRun(folder=first.folder, record=reference, against_first=None, not_paired=None)
+    ]
+    briefs += [_beside(run, first, reference) for run in others]
+    return SideBySide(runs=_adjusted(briefs))
+
+
+def _beside(run: ReportedRun, first: ReportedRun, reference: Record) -> ComparedRun:
+    record = run.record()
+    (listing, own), (expected, others) = run.tests(), first.tests()
+    if record.results.classes != reference.results.classes:
+        why: str | None = "its classes are others"
+    elif (listing.paths, listing.digests) != (expected.paths, expected.digests):
+        why = "its test images are others"
+    else:
+        why = None
+    against = None
+    if why is None:
+        found = compare(
+            others,
+            own,
+            record.results.classes,
+            groups=expected.group_numbers,
+            seed=reference.provenance.seed,
+        )
+        against = AgainstFirst(overall=found.overall, mcnemar=found.mcnemar)
+    return ComparedRun(folder=run.folder, record=record, against_first=against, not_paired=why)
+
+
+def _adjusted(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
+    made = [None if run.against_first is None else run.against_first.mcnemar for run in runs]
+    tests = holm(made)
+    return [
+        run
+        if run.against_first is None or test is None
+        else run.model_copy(
+            update={"against_first": run.against_first.model_copy(update={"mcnemar": test})}
+        )
+        for run, test in zip(runs, tests, strict=True)
+    ]
