@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from kvasir_prune.data.listing import Listing
 from kvasir_prune.errors import LedgerError
 from kvasir_prune.evaluation.answers import Answers
 from kvasir_prune.evaluation.class_groups import ClassGroups, named_groups
-from kvasir_prune.evaluation.comparison import compare
+from kvasir_prune.evaluation.comparison import Comparison, compare
 from kvasir_prune.evaluation.flips import flips
 from kvasir_prune.evaluation.non_inferiority import judge
+from kvasir_prune.evaluation.resampling import REPLICATES
 from kvasir_prune.evaluation.store import SplitLogits
 from kvasir_prune.report.schema import Assessment, GroupedClasses
 
@@ -28,6 +30,7 @@ def assess(
     *,
     seed: int,
     where: Path,
+    replicates: int = REPLICATES,
 ) -> Assessment | None:
     """Compare the two networks on the test images; None if there are none.
 
@@ -38,6 +41,7 @@ def assess(
         config: what they are judged by.
         seed: of the bootstrap.
         where: the file of the logits, for the error.
+        replicates: of the bootstrap.
 
     Raises:
         LedgerError: a logit is not a number, or there is one image more or fewer than listed.
@@ -56,27 +60,26 @@ def assess(
         )
     before, after = (Answers.of(z, logits.labels) for z in (logits.before, logits.after))
     groups = named_groups(classes, config, where)
-    whole = compare(before, after, classes, groups=listing.group_numbers, seed=seed)
+    compared = partial(compare, groups=listing.group_numbers, seed=seed, replicates=replicates)
+    whole = compared(before, after, classes)
     margin = config.non_inferiority_margin
     return Assessment(
         comparison=whole,
-        grouped=None if groups is None else _grouped(before, after, groups, listing, seed),
+        grouped=None if groups is None else _grouped(before, after, groups, compared),
         verdict=None if margin is None else judge(whole.overall["accuracy"].difference, margin),
         flips=flips(before, after, listing.paths, classes, groups),
     )
 
 
 def _grouped(
-    before: Answers, after: Answers, groups: ClassGroups, listing: Listing, seed: int
+    before: Answers, after: Answers, groups: ClassGroups, compared: Callable[..., Comparison]
 ) -> GroupedClasses:
     merged = [answers.merged(groups.group_of) for answers in (before, after)]
     return GroupedClasses(
         names=list(groups.names),
         group_of=list(groups.group_of),
         abnormal=list(groups.abnormal),
-        comparison=compare(
-            merged[0], merged[1], groups.names, groups=listing.group_numbers, seed=seed
-        ),
+        comparison=compared(*merged, groups.names),
     )
 
 

@@ -75,5 +75,5 @@ def _tables(record: Record) -> list[Table]:
         facts.data_check(record),
         facts.split_deviation(record),
         *facts.provenance(record),
-        facts.checklist(),
+        facts.checklist(_sections(record)),
     ]

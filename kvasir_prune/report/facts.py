@@ -211,9 +211,12 @@ def split_deviation(record: Record) -> Table:
     )
 
 
-def checklist() -> Table:
-    """Return which item of the guidelines stands where, and which are left to the author."""
-    titles = captions.captions()["sections"]
+def checklist(sections: Mapping[str, Mapping[str, str]]) -> Table:
+    """Return which item of the guidelines stands where, and which are left to the author.
+
+    Args:
+        sections: those of this report, as in `captions.yaml`; another's items are not assessed.
+    """
     return Table(
         "checklist",
         captions.of_table("checklist"),
@@ -223,11 +226,17 @@ def checklist() -> Table:
                 item["asks"],
                 item["tripod"] or notation.DASH,
                 item["claim"] or notation.DASH,
-                titles[item["section"]]["title"] if item["section"] else "yours to write",
+                _place(item["section"], sections),
             )
             for item in captions.checklist()
         ),
     )
+
+
+def _place(section: str, sections: Mapping[str, Mapping[str, str]]) -> str:
+    if not section:
+        return "yours to write"
+    return sections[section]["title"] if section in sections else "not assessed"
 
 
 def provenance(record: Record) -> Iterator[Table]:
