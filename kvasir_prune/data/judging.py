@@ -150,8 +150,8 @@ def border(accuracies: Mapping[str, float], classes: int) -> Finding:
         f"of the image names {edge['border']:.0%} of the classes right (balanced; chance "
         f"{chance:.0%}); of the corners the {corner.removesuffix(' corner')} one tells most, "
         f"{edge[corner]:.0%}, an area of that size in the centre {centre:.0%}. More than "
-        f"{ABOVE_CHANCE * 100:.0f} points above chance is a warning; as much as the centre has "
-        "failed: a network can learn the edge instead of the tissue.",
+        f"{ABOVE_CHANCE * 100:.0f} points above chance is a warning; the check fails if the "
+        "edge tells at least as much as the centre: a network can learn it instead of the tissue.",
     )
 
 
@@ -200,10 +200,13 @@ def groups(names: Sequence[str], splits: Sequence[str]) -> Finding:
         sentence = f"{divided:,} of {len(sides):,} groups are divided between splits."
     else:
         outcome = "passed"
-        sentence = f"Each of {len(sides):,} groups of images lies in one split."
+        sentence = (
+            f"Each of {len(sides):,} groups of images (data.group_by) lies in one split. Whether "
+            "that keeps patients apart depends on what the groups are."
+        )
     return Finding(
         code="GROUPS",
-        title="Patients, videos and other groups",
+        title="Groups kept together",
         severity="major",
         outcome=outcome,
         sentence=sentence,

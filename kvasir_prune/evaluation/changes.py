@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,11 @@ def changes(
         )
         for name in before[0]
     }
+
+
+def without_interval(change: Change) -> Change:
+    """Return a change whose difference is a number alone."""
+    return replace(change, difference=Estimate(change.difference.value))
 
 
 def paired_difference(was_right: NDArray[np.bool_], is_right: NDArray[np.bool_]) -> Estimate:

@@ -11,9 +11,14 @@ from kvasir_prune.evaluation import performance, resampling
 from kvasir_prune.evaluation import significance as tests
 from kvasir_prune.evaluation.answers import Answers, Floats, Ints
 from kvasir_prune.evaluation.calibration import CalibrationBin, reliability
-from kvasir_prune.evaluation.changes import Change, changes, paired_difference
+from kvasir_prune.evaluation.changes import Change, changes, paired_difference, without_interval
 from kvasir_prune.evaluation.intervals import Estimate
 from kvasir_prune.evaluation.resampling import Draws, Metrics
+
+LEAST_GROUPS = 10
+"""Groups of a class below which drawing them says nothing about others like them."""
+ON_OTHERS = ("specificity", "npv")
+"""Metrics of a class that rest on the images of the other classes."""
 
 Answered = tuple[Answers, Answers]
 """The answers of the network before and of the one after to the same images."""
@@ -29,6 +34,8 @@ class ClassComparison:
         groups: near-duplicate groups they fall into; as many as images where none is known.
         metrics: see `performance.BY_CLASS`.
         mcnemar: of the class's own images; adjusted for the number of classes.
+
+    Where the images fall into fewer than 10 groups, differences that rest on them have no interval.
     """
 
     name: str
@@ -136,9 +143,14 @@ def _classes(
             (of_class[k], {metric: column[:, k] for metric, column in replicates.items()})
             for of_class, replicates in zip(values, drawn, strict=True)
         ]
-        own = groups[labels == k]
+        images, in_groups = int((labels == k).sum()), len(np.unique(groups[labels == k]))
         metrics = changes(networks[0], networks[1], _paired(both, k))
-        found.append(ClassComparison(name, len(own), len(np.unique(own)), metrics, own_tests[k]))
+        if in_groups < min(LEAST_GROUPS, images):
+            metrics = {
+                metric: change if metric in ON_OTHERS else without_interval(change)
+                for metric, change in metrics.items()
+            }
+        found.append(ClassComparison(name, images, in_groups, metrics, own_tests[k]))
     return found
 
 

@@ -21,6 +21,9 @@ from kvasir_prune.evaluation.resampling import REPLICATES
 from kvasir_prune.evaluation.store import SplitLogits
 from kvasir_prune.report.schema import Assessment, GroupedClasses
 
+JUDGED = ("accuracy", "balanced_accuracy")
+"""What the margin is held against: all images alike, and all classes alike."""
+
 
 def assess(
     logits: SplitLogits,
@@ -66,7 +69,9 @@ def assess(
     return Assessment(
         comparison=whole,
         grouped=None if groups is None else _grouped(before, after, groups, compared),
-        verdict=None if margin is None else judge(whole.overall["accuracy"].difference, margin),
+        verdicts={}
+        if margin is None
+        else {name: judge(whole.overall[name].difference, margin) for name in JUDGED},
         flips=flips(before, after, listing.paths, classes, groups),
     )
 

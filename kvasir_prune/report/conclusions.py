@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvasir_prune.evaluation.comparison import ClassComparison, Comparison
+from kvasir_prune.evaluation.comparison import LEAST_GROUPS, ClassComparison, Comparison
 from kvasir_prune.evaluation.intervals import Estimate
-from kvasir_prune.evaluation.non_inferiority import Verdict
 from kvasir_prune.evaluation.significance import ALPHA
 from kvasir_prune.report import captions, notation
 from kvasir_prune.report.schema import Assessment, GroupedClasses, Record
@@ -27,14 +26,14 @@ def conclusions(record: Record) -> list[Conclusion]:
     if assessment is None:
         return []
     trust = ("Can the comparison be trusted?", _trust(record))
-    return [Conclusion(*pair) for pair in (*_pairs(assessment), trust)]
+    return [Conclusion(*pair) for pair in (*_pairs(record, assessment), trust)]
 
 
-def _pairs(assessment: Assessment) -> Iterator[tuple[str, str]]:
+def _pairs(record: Record, assessment: Assessment) -> Iterator[tuple[str, str]]:
     whole = assessment.comparison
     yield "Did the network become worse?", _accuracy(whole)
     yield "Could that be chance?", _chance(whole)
-    yield "Is it still good enough?", _good_enough(assessment.verdict)
+    yield "Is it still good enough?", _good_enough(record, assessment)
     if assessment.grouped is not None and assessment.grouped.abnormal:
         yield "Is disease missed?", _disease(assessment, assessment.grouped)
     yield "Which classes suffer?", _classes(whole)
@@ -42,55 +41,79 @@ def _pairs(assessment: Assessment) -> Iterator[tuple[str, str]]:
 
 
 def _trust(record: Record) -> str:
-    checks = record.results.data_check.findings
-    failed = [check.title.lower() for check in checks if check.outcome == "failed"]
+    failed = _failed(record)
     if not failed:
         return captions.note("data_passed")
     return captions.note("data_failed", failed=notation.listing(failed))
 
 
+def _failed(record: Record) -> list[str]:
+    checks = record.results.data_check.findings
+    return [check.title.lower() for check in checks if check.outcome == "failed"]
+
+
 def _accuracy(whole: Comparison) -> str:
-    change = whole.overall["accuracy"]
+    change, balanced = whole.overall["accuracy"], whole.overall["balanced_accuracy"]
     before, after = (round((e.value or 0.0) * whole.images) for e in (change.before, change.after))
     return (
-        f"Of {notation.plural(whole.images, 'test image')} it names {notation.count(after)} "
-        f"correctly, before pruning {notation.count(before)}: an accuracy of "
-        f"{notation.tenths(change.after.value)}% after {notation.tenths(change.before.value)}%, "
-        f"{_points(change.difference)}."
+        f"{_direction(change.difference)} Of {notation.plural(whole.images, 'test image')} it "
+        f"names {notation.count(before)} correctly before pruning and {notation.count(after)} "
+        f"after it: an accuracy of {notation.tenths(change.before.value)}% before and "
+        f"{notation.tenths(change.after.value)}% after, {_points(change.difference)}. With every "
+        f"class counting alike (balanced accuracy) it is {_points(balanced.difference)}."
     )
+
+
+def _direction(difference: Estimate) -> str:
+    if difference.high is not None and difference.high < 0:
+        return "Yes."
+    if difference.low is not None and difference.low > 0:
+        return "No, it became better."
+    return "Not shown either way."
 
 
 def _points(difference: Estimate) -> str:
-    return (
-        f"a change of {notation.signed_tenths(difference.value)} percentage points (95% interval "
-        f"{notation.signed_tenths(difference.low)} to {notation.signed_tenths(difference.high)})"
-    )
+    points = f"a change of {notation.signed_tenths(difference.value)} percentage points"
+    return points if difference.low is None else f"{points} ({_interval(difference)})"
+
+
+def _interval(difference: Estimate) -> str:
+    low, high = (notation.signed_tenths(end) for end in (difference.low, difference.high))
+    return f"95% interval {low} to {high}"
 
 
 def _chance(whole: Comparison) -> str:
-    test = whole.mcnemar
+    test, shift = whole.mcnemar, whole.homogeneity
     if test.lost == test.gained == 0:
-        return captions.note("no_flip_of_correctness")
-    uneven = (
-        "more than chance explains"
-        if test.p < ALPHA
-        else "chance alone explains a difference like this"
-    )
-    return (
-        f"{notation.plural(test.lost, 'image')} became wrong and {notation.count(test.gained)} "
-        f"became right; exact McNemar test p {notation.p_equals(test.p)}: {uneven}."
-    )
+        said = captions.note("no_flip_of_correctness")
+    else:
+        uneven = (
+            "more than chance explains" if test.p < ALPHA else "chance alone could explain this"
+        )
+        said = (
+            f"{notation.plural(test.lost, 'image')} became wrong and {notation.count(test.gained)} "
+            f"became right; exact McNemar test p {notation.p_equals(test.p)}: {uneven}."
+        )
+    if shift.p is None or shift.p >= ALPHA:
+        return said
+    return f"{said} {captions.note('labels_shifted', p=notation.p_equals(shift.p))}"
 
 
-def _good_enough(verdict: Verdict | None) -> str:
-    if verdict is None:
+def _good_enough(record: Record, assessment: Assessment) -> str:
+    if not assessment.verdicts:
         return captions.note("no_margin")
-    return captions.note(
-        f"verdict_{verdict.finding.replace(' ', '_').replace('-', '_')}",
-        margin=notation.tenths(verdict.margin),
-        low=notation.signed_tenths(verdict.difference.low),
-        high=notation.signed_tenths(verdict.difference.high),
-    )
+    said = [
+        captions.note(
+            f"verdict_{verdict.finding.replace(' ', '_').replace('-', '_')}",
+            metric=name.replace("_", " "),
+            margin=notation.tenths(verdict.margin),
+            interval=_interval(verdict.difference),
+        )
+        for name, verdict in assessment.verdicts.items()
+    ]
+    if _failed(record):
+        said.append(captions.note("verdict_with_reservations"))
+    return " ".join(said)
 
 
 def _disease(assessment: Assessment, grouped: GroupedClasses) -> str:
@@ -103,52 +126,57 @@ def _disease(assessment: Assessment, grouped: GroupedClasses) -> str:
 
 
 def _of_group(one: ClassComparison) -> str:
+    name = notation.printable(one.name)
     if one.images == 0:
-        return f"There are no test images in the group {notation.printable(one.name)}."
+        return f"There are no test images of the group {name}."
     change = one.metrics["sensitivity"]
     return (
-        f"Of {notation.plural(one.images, 'image')} in the group {notation.printable(one.name)}, "
-        f"{notation.tenths(change.after.value)}% are called so, before pruning "
-        f"{notation.tenths(change.before.value)}%: {_points(change.difference)}."
+        f"Of {notation.plural(one.images, 'image')} of the group {name}, "
+        f"{notation.tenths(change.before.value)}% are called {name} before pruning and "
+        f"{notation.tenths(change.after.value)}% after it: {_points(change.difference)}."
     )
 
 
 def _classes(whole: Comparison) -> str:
-    sure = [
-        one
-        for one in whole.classes
-        if one.mcnemar.p_holm is not None
-        and one.mcnemar.p_holm < ALPHA
-        and one.mcnemar.lost > one.mcnemar.gained
+    worse = [one for one in whole.classes if one.mcnemar.lost > one.mcnemar.gained]
+    sure = [one for one in worse if one.mcnemar.p_holm is not None and one.mcnemar.p_holm < ALPHA]
+    likely = [one for one in worse if one not in sure and _lies_below_zero(one)]
+    said = [
+        captions.note(key, classes=notation.listing([_losses(one) for one in classes]))
+        for key, classes in (("surely_worse", sure), ("likely_worse", likely))
+        if classes
     ]
-    if not sure:
-        return captions.note("no_class_surely_worse")
-    return captions.note(
-        "classes_surely_worse",
-        classes=notation.listing(
-            [
-                f"{notation.printable(one.name)} ({notation.count(one.mcnemar.lost)} images lost, "
-                f"{notation.count(one.mcnemar.gained)} gained, adjusted p "
-                f"{notation.p_equals(one.mcnemar.p_holm)})"
-                for one in sure
-            ]
-        ),
+    return " ".join(said) or captions.note("no_class_worse")
+
+
+def _lies_below_zero(one: ClassComparison) -> bool:
+    high = one.metrics["sensitivity"].difference.high
+    return high is not None and high < 0
+
+
+def _losses(one: ClassComparison) -> str:
+    change, test = one.metrics["sensitivity"], one.mcnemar
+    right = [round((e.value or 0.0) * one.images) for e in (change.before, change.after)]
+    interval = "" if change.difference.low is None else f"{_interval(change.difference)}, "
+    return (
+        f"{notation.printable(one.name)} ({right[0]:,} of {one.images:,} recognised before and "
+        f"{right[1]:,} after; {interval}adjusted p {notation.p_equals(test.p_holm)})"
     )
 
 
 def _power(whole: Comparison) -> str:
-    groups = (
-        ""
-        if whole.groups == whole.images
-        else captions.note(
-            "images_in_groups",
-            images=notation.count(whole.images),
-            groups=notation.count(whole.groups),
-        )
-    )
-    needed = captions.note(
+    said = captions.note(
         "power",
         overall=notation.count(whole.flips_needed),
         by_class=notation.count(whole.flips_needed_by_class),
     )
-    return f"{needed} {groups}".strip()
+    if whole.groups == whole.images:
+        return said
+    counts = {"images": notation.count(whole.images), "groups": notation.count(whole.groups)}
+    said = f"{said} {captions.note('images_in_groups', **counts)}"
+    few = [notation.printable(one.name) for one in whole.classes if _has_few_groups(one)]
+    return f"{said} {captions.note('few_groups', classes=notation.listing(few))}" if few else said
+
+
+def _has_few_groups(one: ClassComparison) -> bool:
+    return one.groups < min(LEAST_GROUPS, one.images)

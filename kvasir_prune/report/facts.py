@@ -144,8 +144,18 @@ def pruning(record: Record) -> Table:
             "Layers, in the order of pruning": notation.listing(choice.layers) or "none",
             "Nodes removed": notation.count(choice.removed),
             "Nodes left alone": notation.count(choice.ignored),
+            "Nodes kept after the last look": notation.count(
+                _nodes_open(record) - choice.removed - choice.ignored
+            ),
             "Candidates evaluated": notation.count(choice.evaluations),
         },
+    )
+
+
+def _nodes_open(record: Record) -> int:
+    """Return the nodes of the layers that were open to pruning."""
+    return sum(
+        one.nodes for one in record.results.layers if one.name in record.results.pruning.layers
     )
 
 

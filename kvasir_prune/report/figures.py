@@ -65,11 +65,13 @@ def _plots(record: Record) -> Iterator[tuple[str, Callable[[], Figure]]]:
         yield "reliability", lambda: reliability(judged)
     if record.results.layers:
         yield "nodes_per_layer", lambda: _nodes_per_layer(record.results.layers)
-    for split in splits(record):
-        delta = record.results.splits[split].confusion_delta_percent
+    deltas = {name: record.results.splits[name].confusion_delta_percent for name in splits(record)}
+    cells = [value for delta in deltas.values() for row in delta for value in row]
+    most = max((abs(value) for value in cells if value is not None), default=0.0)
+    for split, delta in deltas.items():
         yield (
             f"confusion_delta_{split}",
-            lambda delta=delta: _heat_map(delta, classes(record)),  # type: ignore[misc]
+            lambda delta=delta: _heat_map(delta, classes(record), most),  # type: ignore[misc]
         )
 
 
@@ -121,15 +123,18 @@ def _layer_bars(axes: Any, y: int, layer: Layer) -> None:
     axes.text(101.5, y, f"{layer.removed:,} removed", va="center", fontsize=8.5)
 
 
-def _heat_map(delta: Sequence[Sequence[float | None]], names: Sequence[str]) -> Figure:
-    """Thesis Tables 5.3 to 5.5: blue is better and vermillion worse, wherever it stands."""
+def _heat_map(delta: Sequence[Sequence[float | None]], names: Sequence[str], most: float) -> Figure:
+    """Thesis Tables 5.3 to 5.5: blue is better and vermillion worse, wherever it stands.
+
+    `most` is the largest change of all the maps that are to be compared; it has full colour.
+    """
     n = len(names)
     cell, small = (0.54, 8.5) if n <= 12 else (0.36, 6.5)  # inches, points
     figure = Figure(figsize=(n * cell, n * cell))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, n)
     axes.set_ylim(n, 0)
-    _heat_cells(axes, delta)
+    _heat_cells(axes, delta, most)
     _heat_numbers(axes, delta, small)
     ticks = [i + 0.5 for i in range(n)]
     axes.set_yticks(ticks, names, fontsize=small)
@@ -144,9 +149,8 @@ def _heat_map(delta: Sequence[Sequence[float | None]], names: Sequence[str]) -> 
     return figure
 
 
-def _heat_cells(axes: Any, delta: Sequence[Sequence[float | None]]) -> None:
+def _heat_cells(axes: Any, delta: Sequence[Sequence[float | None]], most: float) -> None:
     n = len(delta)
-    most = max((abs(value) for row in delta for value in row if value is not None), default=0)
     faces = []
     for i, row in enumerate(delta):
         for j, value in enumerate(row):

@@ -171,12 +171,13 @@ class GroupedClasses(Part):
 class Assessment(Part):
     """The networks before and after on the test images, compared image by image.
 
-    `grouped` is None where the configuration names no groups, `verdict` where it sets no margin.
+    `grouped` is None where the configuration names no groups; `verdicts`, on the accuracy and the
+    balanced accuracy by name, is empty where it sets no margin.
     """
 
     comparison: Comparison
     grouped: GroupedClasses | None
-    verdict: Verdict | None
+    verdicts: dict[str, Verdict]
     flips: list[Flip]
 
 

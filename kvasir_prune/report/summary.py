@@ -130,6 +130,11 @@ def _cost_tiles(record: Record) -> Iterator[Tile]:
         else notation.relative_words(before.file_bytes, after.file_bytes, "smaller", "larger")
     )
     yield Tile("Model file", sizes[0], sizes[1], change)
+    times = {one.network: one.median_ms for one in record.provenance.latency if one.batch_size == 1}
+    if times:
+        was, now = times["before"], times["cut"]
+        change = f"{abs(now / was - 1) * 100:.0f}% {'less' if now < was else 'more'}, measured here"
+        yield Tile("Time for one image", f"{was:.1f} ms", f"{now:.1f} ms", change)
 
 
 def _extreme(test: Split, names: Sequence[str], sign: int) -> Iterator[ClassChange]:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from kvasir_prune.report.schema import EvolutionPoint, TurningPoint
 from kvasir_prune.types import TEST
 
+NOTABLE = 1e-4
+"""Nats by which a loss must have changed, the last digit that the report prints."""
+
 
 def turning_point(
     evolution: Sequence[EvolutionPoint], chosen_on: str | None
@@ -30,7 +33,7 @@ def turning_point(
     turn = [point for point in evolution if point.test.loss == lowest][-1]
     end = evolution[-1]
     judged_then, judged_now = getattr(turn, chosen_on).loss, getattr(end, chosen_on).loss
-    if end.test.loss <= lowest or judged_now >= judged_then:
+    if end.test.loss < lowest + NOTABLE or judged_now > judged_then - NOTABLE:
         return None
     return TurningPoint(
         removed=turn.removed,
