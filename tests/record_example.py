@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir_prune.config.report import ReportConfig
-from kvasir_prune.data.findings import DataCheck
+from kvasir_prune.data.findings import DataCheck, RegionTells
 from kvasir_prune.data.judging import border, groups, unreadable
 from kvasir_prune.data.listing import Listing
 from kvasir_prune.evaluation.latency import Latency
@@ -160,6 +160,11 @@ THESIS_QUESTIONS = ReportConfig(
     },
     abnormal=["pathological"],
 )
+
+EDGES = {
+    "border": RegionTells(accuracy=0.7, low=0.62, reference=0.6, excess_low=0.03),
+    "upper left corner": RegionTells(accuracy=0.6, low=0.5, reference=0.5, excess_low=-0.02),
+}
 
 CONFIG_YAML = """\
 # VGG-16 on Kvasir v2, as in chapter 5.
@@ -368,10 +373,11 @@ def thesis_record() -> Record:
                 findings=[
                     unreadable(2, 8000),
                     groups([], []),
-                    border({"border": 0.7, "upper left corner": 0.6, "centre": 0.5}, 8),
+                    border(EDGES, 8),
                 ],
+                look_alikes=[],
                 leaked_pairs=[],
-                predictability={"border": 0.7, "upper left corner": 0.6, "centre": 0.5},
+                predictability=EDGES,
                 blank_region=None,
             ),
         ),
@@ -465,6 +471,7 @@ def synthetic_record(
             ),
             data_check=DataCheck(
                 findings=[unreadable(0, 40 * n * 3)],
+                look_alikes=[],
                 leaked_pairs=[],
                 predictability=None,
                 blank_region=None,

@@ -38,6 +38,7 @@ def random_answers(images: int, classes: int, seed: int, skill: float = 2.0) -> 
     return Answers.of(np.round(logits, 1).astype(np.float32), labels)
 
 
+MEANS_OVER_CLASSES = ("balanced_accuracy", "macro_f1", "auroc")
 sizes = st.tuples(st.integers(1, 40), st.integers(2, 6), st.integers(0, 10**6))
 
 
@@ -197,7 +198,7 @@ def test_metrics_of_a_class_are_scikit_learns_of_the_class_against_the_rest(size
         if tp + fp + fn:
             assert found["f1"].value == pytest.approx(sklearn.metrics.f1_score(truth, named))
         if 0 < truth.sum() < images:
-            expected = sklearn.metrics.roc_auc_score(truth, answers.log_probabilities[:, k])
+            expected = sklearn.metrics.roc_auc_score(truth, answers.log_odds[:, k])
             assert found["auroc"].value == pytest.approx(expected)
         else:
             assert found["auroc"].value is None
@@ -218,8 +219,11 @@ def test_a_draw_is_measured_as_if_its_images_were_listed_one_by_one(size):
         listed = Answers(
             answers.labels[rows], answers.log_probabilities[rows], answers.predicted[rows]
         )
+        complete = set(listed.labels) == set(answers.labels)
         for name, estimate in performance.overall(listed).items():
             wanted = nan_if_none(estimate.value)
+            if name in MEANS_OVER_CLASSES and not complete:
+                wanted = math.nan  # a mean over fewer classes is another quantity
             assert overall[name][draw] == pytest.approx(wanted, nan_ok=True)
         for k, values in enumerate(performance.by_class(listed)):
             for name, estimate in values.items():
@@ -253,10 +257,19 @@ def test_duplicates_drawn_as_groups_add_no_certainty():
     grouped = compare(*fourfold, "abc", groups=rows, seed=5)
     apart = compare(*fourfold, "abc", seed=5)
     assert (once.groups, grouped.groups, apart.groups) == (60, 60, 240)
-    for name in ("log_loss", "brier", "balanced_accuracy"):
+    for name in ("log_loss", "brier", "macro_f1"):
         single, whole = (c.overall[name].difference for c in (once, grouped))
         assert (whole.low, whole.high) == pytest.approx((single.low, single.high))
         naive = apart.overall[name].difference
+        assert naive.high - naive.low < 0.7 * (whole.high - whole.low)
+    for pick in (
+        lambda c: c.overall["accuracy"],
+        lambda c: c.overall["balanced_accuracy"],
+        lambda c: c.classes[0].metrics["sensitivity"],
+        lambda c: c.classes[0].metrics["specificity"],
+    ):
+        single, whole, naive = (pick(c).difference for c in (once, grouped, apart))
+        assert whole.high - whole.low >= 0.99 * (single.high - single.low)
         assert naive.high - naive.low < 0.7 * (whole.high - whole.low)
 
 
@@ -310,3 +323,60 @@ def test_calibration_bins_follow_a_case_worked_by_hand():
     assert [(b.images, b.accuracy) for b in bins] == [(2, 1.0), (2, 0.5)]
     assert [b.confidence for b in bins] == pytest.approx([0.6, 0.9])
     assert performance.overall(answers)["ece"].value == pytest.approx((2 * 0.4 + 2 * 0.4) / 4)
+
+
+def test_groups_that_are_lost_whole_are_not_certified_by_their_images():
+    """20 videos of 50 frames, two lost whole: 10% of the images, but of 20 trials."""
+    labels, groups = np.tile([0, 1], 500), np.repeat(np.arange(20), 50)
+    right, lost = np.eye(2)[labels], np.isin(groups, [3, 11])
+    before = Answers.of((5 * right).astype(np.float32), labels)
+    after = Answers.of((np.where(lost[:, None], -5, 5) * right).astype(np.float32), labels)
+    found = compare(before, after, "ab", groups=groups).overall["accuracy"].difference
+    assert found.value == pytest.approx(-0.1)
+    trials = tango(0, 2, 20)
+    assert found.low <= trials.low + 1e-9
+    assert found.high >= trials.high - 1e-9
+    untouched = compare(before, before, "ab", groups=groups).overall["accuracy"].difference
+    assert untouched.high == pytest.approx(tango(0, 0, 20).high)
+
+
+def test_fewer_than_ten_groups_give_no_interval_and_images_alone_always_do():
+    answers, worse = random_answers(90, 3, seed=6), random_answers(90, 3, seed=7)
+    worse = Answers(answers.labels, worse.log_probabilities, worse.predicted)
+    few = compare(answers, worse, "abc", groups=np.repeat(np.arange(9), 10))
+    enough = compare(answers, worse, "abc", groups=np.repeat(np.arange(10), 9))
+    assert few.overall["accuracy"].difference.low is None
+    assert few.overall["accuracy"].before.low is not None
+    assert enough.overall["accuracy"].difference.low is not None
+    three = Answers(answers.labels[:3], answers.log_probabilities[:3], answers.predicted[:3])
+    assert compare(three, three, "abc").overall["accuracy"].difference.low is not None
+
+
+def test_where_nothing_flips_the_balanced_accuracy_is_as_uncertain_as_its_classes():
+    """Twelve images, none flipped: no margin of two points can be shown to be kept."""
+    labels = np.repeat([0, 1, 2], 4)
+    answers = Answers.of((5 * np.eye(3)[labels]).astype(np.float32), labels)
+    same = compare(answers, answers, "abc").overall
+    own = tango(0, 0, 4).high
+    assert same["balanced_accuracy"].difference.high == pytest.approx(own * math.sqrt(3) / 3)
+    assert same["accuracy"].difference.high == pytest.approx(tango(0, 0, 12).high)
+    for metric in ("macro_f1", "mcc", "kappa", "auroc"):
+        assert same[metric].after.value == pytest.approx(1)
+        assert (same[metric].after.low, same[metric].difference.low) == (None, None)
+
+
+def test_a_class_of_one_image_leaves_means_over_classes_without_an_interval_of_fewer():
+    labels = np.array([0] * 50 + [1] * 50 + [2])
+    logits = 5 * np.eye(3)[labels] + np.random.default_rng(1).normal(size=(101, 3))
+    logits[100] = [5, 0, 0]
+    found = compare(*(Answers.of(logits.astype(np.float32), labels),) * 2, "abc").overall
+    assert found["balanced_accuracy"].before.value < 0.7
+    assert found["balanced_accuracy"].before.low is None
+
+
+def test_certain_networks_rank_images_alike_from_both_sides():
+    """Margins beyond 37 nats, where one probability is 1 in float64, ranked by the odds."""
+    margins = np.array([60, 50, 45, 40], np.float32)
+    answers = Answers.of(np.stack([margins, 0 * margins], axis=1), np.array([0, 1, 0, 1]))
+    first, second = (one["auroc"].value for one in performance.by_class(answers))
+    assert first == second == 0.75

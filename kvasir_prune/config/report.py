@@ -9,13 +9,16 @@ from pydantic import Field, model_validator
 
 from kvasir_prune.config.base import Section
 
+OTHER = "other"
+"""The group of the classes that are named in none."""
+
 ClassNames = Annotated[list[str], Field(min_length=1)]
 
 
 class ReportConfig(Section):
     """What the report asks of the pruned network. Set it before you look at the test images."""
 
-    non_inferiority_margin: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    non_inferiority_margin: Annotated[float, Field(ge=0.001, lt=1.0)] | None = None
     """The loss of test accuracy that would still be acceptable, 0.02 for two percentage points; it
     is a clinical choice, so there is no default, and null gives no verdict."""
     class_groups: dict[str, ClassNames] = Field(default={})
@@ -31,6 +34,8 @@ class ReportConfig(Section):
         twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
             raise ValueError(f"class_groups: a class belongs to one group, not to two: {twice}")
+        if OTHER in self.class_groups:
+            raise ValueError(f"class_groups: {OTHER} is what the rest is called; name it otherwise")
         unknown = sorted(set(self.abnormal) - set(self.class_groups))
         if unknown:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +11,9 @@ from numpy.typing import NDArray
 
 from kvasir_prune.data import judging
 from kvasir_prune.data.dataset import Dataset
-from kvasir_prune.data.findings import BlankRegion, DataCheck, LeakedPair
+from kvasir_prune.data.findings import BlankRegion, DataCheck, LeakedPair, RegionTells
 from kvasir_prune.data.listing import Listing
-from kvasir_prune.data.near_duplicates import Pair, near_duplicates, unfit
+from kvasir_prune.data.near_duplicates import Pair, clusters, near_duplicates, unfit
 from kvasir_prune.data.shortcuts import blank_region, cells_of, predictability
 from kvasir_prune.progress import Progress
 from kvasir_prune.types import SPLITS, TEST, TRAIN, VALIDATION
@@ -62,32 +63,53 @@ def check(
     ]
     why_not = unfit(images.pixels, len(rows)) if photographs else _BENCHMARK
     if why_not:
-        found.append(judging.not_assessed("NEAR_DUPLICATES", "Near-duplicates", why_not))
+        found += [
+            judging.not_assessed("NEAR_DUPLICATES", "Near-duplicates across splits", why_not),
+            judging.not_assessed("CONTRARY_LABELS", "Near-duplicates of two classes", why_not),
+        ]
     else:
         pairs = near_duplicates(images.pixels, rows.tolist(), progress)
         places = [(pair.first, pair.second) for pair in pairs]
         found += judging.near_duplicates(places, ordered.splits, ordered.classes)
     found.append(judging.groups(ordered.groups, ordered.splits))
-    if photographs:
+    few = len(images.of(VALIDATION)) < judging.ENOUGH_TO_JUDGE
+    if photographs and not few:
         accuracies, blank = _edges(images, progress)
         found += [judging.border(accuracies, len(images.names)), judging.blank(blank)]
     else:
-        found.append(judging.not_assessed("BORDER_TELLS_CLASS", "Borders and corners", _BENCHMARK))
+        why = f"Fewer than {judging.ENOUGH_TO_JUDGE} validation images." if few else _BENCHMARK
+        found += [
+            judging.not_assessed("BORDER_TELLS_CLASS", "Borders and corners", why),
+            judging.not_assessed("BLANK_REGION", "Blanked regions", why),
+        ]
     return DataCheck(
         findings=found,
+        look_alikes=_look_alikes(images, pairs),
         leaked_pairs=list(_leaked(images, pairs)),
         predictability=accuracies,
         blank_region=blank,
     )
 
 
-def _edges(images: _Images, progress: Progress) -> tuple[dict[str, float], BlankRegion | None]:
+def _edges(
+    images: _Images, progress: Progress
+) -> tuple[dict[str, RegionTells], BlankRegion | None]:
     cells = cells_of(images.pixels, images.rows.tolist(), progress)
     learnt, judged = images.of(TRAIN), images.of(VALIDATION)
     accuracies = predictability(
         (cells[learnt], images.labels[learnt]), (cells[judged], images.labels[judged])
     )
     return accuracies, blank_region(cells, images.labels, images.names, judging.BLANK_DIFFERENCE)
+
+
+def _look_alikes(images: _Images, pairs: Sequence[Pair]) -> list[list[str]]:
+    """Return the sets of two or more test images that are near-duplicates, by their paths."""
+    tests = images.of(TEST)
+    of = clusters(len(images.rows), pairs)[tests]
+    found = defaultdict(list)
+    for place, cluster in zip(tests, of.tolist(), strict=True):
+        found[cluster].append(images.listing.paths[place])
+    return [paths for paths in found.values() if len(paths) > 1]
 
 
 def _leaked(images: _Images, pairs: Sequence[Pair]) -> Iterator[LeakedPair]:

@@ -29,7 +29,9 @@ class BlankRegion(BaseModel):
 
     @property
     def place(self) -> str:
-        """Where it lies, in words: lower left."""
+        """Where it lies, in words: lower left; "edge" if it goes all the way round."""
+        if self.right - self.left > 0.9 and self.bottom - self.top > 0.9:
+            return "edge"
         middle = ((self.left + self.right) / 2, (self.top + self.bottom) / 2)
         across, down = (
             words[int(place > 1 / 3) + int(place > 2 / 3)]
@@ -38,6 +40,23 @@ class BlankRegion(BaseModel):
             )
         )
         return f"{down} {across}" if down != across else "centre"
+
+
+class RegionTells(BaseModel):
+    """How well a part of the edge alone tells the class: balanced accuracies, 0 to 1.
+
+    Attributes:
+        accuracy: of a classifier that sees nothing else; `low` is the lower end of its interval.
+        reference: of one that sees the inside (for the border) or the centre (for a corner).
+        excess_low: lower end of the interval of `accuracy` - `reference`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    accuracy: float
+    low: float
+    reference: float
+    excess_low: float
 
 
 class Finding(BaseModel):
@@ -71,15 +90,17 @@ class DataCheck(BaseModel):
 
     Attributes:
         findings: in the order in which they are told.
+        look_alikes: sets of test images that are near-duplicates of each other, by their paths;
+            together they say no more than one of them.
         leaked_pairs: the most alike near-duplicates of test images elsewhere, at most 12.
-        predictability: region -> balanced accuracy of a classifier that sees only it; None if not
-            assessed.
+        predictability: region -> how well it alone tells the class; None if not assessed.
         blank_region: None if there is none.
     """
 
     model_config = ConfigDict(frozen=True)
 
     findings: list[Finding]
+    look_alikes: list[list[str]]
     leaked_pairs: list[LeakedPair]
-    predictability: dict[str, float] | None
+    predictability: dict[str, RegionTells] | None
     blank_region: BlankRegion | None

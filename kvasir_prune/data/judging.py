@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kvasir_prune.data.findings import BlankRegion, Finding, Outcome
+from kvasir_prune.data.findings import BlankRegion, Finding, Outcome, RegionTells
 from kvasir_prune.types import SPLITS, TEST, TRAIN
 
 BALANCED = 3.0
@@ -19,6 +19,8 @@ FEW_TEST_IMAGES = 30
 LEAKED_SHARE = 0.01
 ABOVE_CHANCE = 0.2
 BLANK_DIFFERENCE = 0.25
+ENOUGH_TO_JUDGE = 30
+"""Validation images below which the edges are not assessed."""
 
 
 def class_balance(counts: Mapping[str, Mapping[str, int]]) -> Finding:
@@ -32,8 +34,8 @@ def class_balance(counts: Mapping[str, Mapping[str, int]]) -> Finding:
         severity="minor",
         outcome="passed" if ratio <= BALANCED else "warning",
         sentence=f"The largest class, {most}, has {train[most]:,} training images, the smallest, "
-        f"{least}, {train[least]:,}: {ratio:.1f} to 1 (up to {BALANCED:g} to 1 counts as "
-        "balanced). The overall accuracy speaks mostly for large classes.",
+        f"{least}, {train[least]:,}: {ratio:.1f} to 1. Beyond {BALANCED:g} to 1 the overall "
+        "accuracy speaks mostly for large classes.",
     )
 
 
@@ -61,8 +63,8 @@ def exact_duplicates(
     for place, digest in enumerate(digests):
         places[digest].append(place)
     groups = [group for group in places.values() if len(group) > 1]
-    leaked = sum(len({splits[place] for place in group}) > 1 for group in groups)
-    contrary = sum(len({classes[place] for place in group}) > 1 for group in groups)
+    leaked = sum(len(g) for g in groups if len({splits[place] for place in g}) > 1)
+    contrary = sum(len(g) for g in groups if len({classes[place] for place in g}) > 1)
     copies = sum(len(group) - 1 for group in groups)
     return Finding(
         code="EXACT_DUPLICATES",
@@ -70,7 +72,7 @@ def exact_duplicates(
         severity="major",
         outcome="failed" if leaked or contrary else "warning" if copies else "passed",
         sentence=f"{copies:,} of {len(digests):,} files are copies of another; {leaked:,} files "
-        f"stand in more than one split, {contrary:,} in more than one class."
+        f"have a copy in another split, {contrary:,} one in another class."
         if copies
         else f"No two of {len(digests):,} files are identical.",
     )
@@ -98,13 +100,19 @@ def near_duplicates(
     across = sum(splits[i] != splits[j] for i, j in pairs)
     contrary = sum(classes[i] != classes[j] for i, j in pairs)
     share = len(leaked) / tests if tests else 0.0
-    if across:
+    if leaked:
         outcome: Outcome = "failed" if share > LEAKED_SHARE else "warning"
         sentence = (
             f"{len(leaked):,} of {tests:,} test images ({share:.1%}) have a near-duplicate among "
-            f"the training or validation images ({listed or 'none'}); {across:,} pairs lie across "
-            f"splits. Up to {LEAKED_SHARE:.0%} is a warning. A network may remember such images, "
-            "so the test figures are too good."
+            f"the training or validation images ({listed}); {across:,} pairs lie across splits. Up "
+            f"to {LEAKED_SHARE:.0%} is a warning. A network may remember such images, so the test "
+            "figures may be too good."
+        )
+    elif across:
+        outcome = "warning"
+        sentence = (
+            f"No test image has a near-duplicate in another split, but {across:,} pairs lie across "
+            "training and validation: the validation figures may be too good."
         )
     else:
         outcome = "passed"
@@ -130,28 +138,30 @@ def near_duplicates(
     ]
 
 
-def border(accuracies: Mapping[str, float], classes: int) -> Finding:
+def border(tells: Mapping[str, RegionTells], classes: int) -> Finding:
     """Judge how well the edge of the image alone tells the class; see `predictability`."""
-    chance, centre = 1 / classes, accuracies["centre"]
-    edge = {name: value for name, value in accuracies.items() if name != "centre"}
-    corner = max((name for name in edge if name != "border"), key=lambda name: edge[name])
-    worst = max(edge.values())
-    suspicious = worst > chance + ABOVE_CHANCE
+    least = 1 / classes + ABOVE_CHANCE
+    suspicious = [one for one in tells.values() if one.low > least]
+    corner = max(
+        (name for name in tells if name != "border"), key=lambda name: tells[name].accuracy
+    )
+    edge, best = tells["border"], tells[corner]
     return Finding(
         code="BORDER_TELLS_CLASS",
         title="Borders and corners that predict the class",
         severity="major",
         outcome="failed"
-        if suspicious and worst >= centre
+        if any(one.excess_low > 0 for one in suspicious)
         else "warning"
         if suspicious
         else "passed",
-        sentence=f"A simple classifier that sees nothing but the outermost twelfth on each side "
-        f"of the image names {edge['border']:.0%} of the classes right (balanced; chance "
-        f"{chance:.0%}); of the corners the {corner.removesuffix(' corner')} one tells most, "
-        f"{edge[corner]:.0%}, an area of that size in the centre {centre:.0%}. More than "
-        f"{ABOVE_CHANCE * 100:.0f} points above chance is a warning; the check fails if the "
-        "edge tells at least as much as the centre: a network can learn it instead of the tissue.",
+        sentence=f"A simple classifier that sees nothing but the outermost twelfth on each side of "
+        f"the image names {edge.accuracy:.0%} of the classes right (balanced; chance "
+        f"{1 / classes:.0%}), one that sees the rest {edge.reference:.0%}; of the corners the "
+        f"{corner.removesuffix(' corner')} one tells most, {best.accuracy:.0%}, an area of that "
+        f"size in the centre {best.reference:.0%}. Surely more than {ABOVE_CHANCE * 100:.0f} "
+        "points above chance is a warning; the check fails if such a part surely tells more than "
+        "what it is compared with: a network can learn it instead of the tissue.",
     )
 
 

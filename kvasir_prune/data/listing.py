@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,23 @@ class Listing:
     def _only(self, kept: Sequence[int]) -> Listing:
         return Listing(*(tuple(column[place] for place in kept) for column in vars(self).values()))
 
-    @property
-    def group_numbers(self) -> NDArray[np.int64] | None:
-        """(n,) which images belong together, numbered from 0; None if none do."""
-        if not any(self.groups):
+    def units(self, look_alikes: Sequence[Sequence[str]] = ()) -> NDArray[np.int64] | None:
+        """Return which images belong together, (n,) numbered from 0; None if none do.
+
+        Args:
+            look_alikes: paths of images that look almost the same; with the groups of the file they
+                join whatever is linked through either.
+        """
+        place = {path: number for number, path in enumerate(self.paths)}
+        members = defaultdict(list)
+        for number, name in enumerate(self.groups):
+            if name:
+                members[name].append(number)
+        alike = [[place[path] for path in paths if path in place] for paths in look_alikes]
+        links = [(group[0], other) for group in (*members.values(), *alike) for other in group[1:]]
+        if not links and not members:
             return None
-        # An image without a group stands for itself.
-        keys = [name or f"\0{place}" for place, name in enumerate(self.groups)]
-        return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+        ends = np.array(links, np.intp).reshape(-1, 2)
+        count = len(self.paths)
+        graph = csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
+        return np.asarray(connected_components(graph, directed=False)[1], np.int64)

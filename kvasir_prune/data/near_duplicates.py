@@ -1,4 +1,4 @@
-"""Images that show almost the same: neighbouring frames of one video, crops, copies saved anew.
+"""Images that show almost the same: neighbouring frames of one video, copies saved anew.
 
 Two images are near-duplicates if both of two independent looks agree: their perceptual hashes (256
 bits of the low frequencies, `imagehash.phash`; Zauner 2010) differ in at most `HASH_BITS` places,

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2_contingency
 
-from kvasir_prune.data.findings import BlankRegion
+from kvasir_prune.data.findings import BlankRegion, RegionTells
 from kvasir_prune.progress import Progress
 
 CELLS = 12
@@ -23,15 +24,32 @@ CORNER = 4
 DARK = 24
 """A cell is blank if its brightest channel is below this (0 to 255)."""
 
+CERTAIN = 1e-3
+"""p of the chi-squared test above which a blank region counts as chance; many cells are tried."""
+DRAWS = 1000
+
 Floats = NDArray[np.float64]
 _FIRST, _LAST, _MIDDLE = slice(0, CORNER), slice(-CORNER, None), slice(CORNER, -CORNER)
+_EDGE = np.ones((CELLS, CELLS), np.bool_)
+_EDGE[1:-1, 1:-1] = False
+
+
+def _square(down: slice, across: slice) -> NDArray[np.bool_]:
+    cells = np.zeros((CELLS, CELLS), np.bool_)
+    cells[down, across] = True
+    return cells
+
+
 REGIONS = {
-    "upper left corner": (_FIRST, _FIRST),
-    "upper right corner": (_FIRST, _LAST),
-    "lower left corner": (_LAST, _FIRST),
-    "lower right corner": (_LAST, _LAST),
-    "centre": (_MIDDLE, _MIDDLE),
+    "border": _EDGE,
+    "upper left corner": _square(_FIRST, _FIRST),
+    "upper right corner": _square(_FIRST, _LAST),
+    "lower left corner": _square(_LAST, _FIRST),
+    "lower right corner": _square(_LAST, _LAST),
+    "inside": ~_EDGE,
+    "centre": _square(_MIDDLE, _MIDDLE),
 }
+"""Cells by region; the border is compared with all that is inside it, a corner with the centre."""
 
 
 def cells_of(images: NDArray[np.uint8], rows: Sequence[int], progress: Progress) -> Floats:
@@ -53,38 +71,55 @@ def cells_of(images: NDArray[np.uint8], rows: Sequence[int], progress: Progress)
 
 def predictability(
     learnt: tuple[Floats, NDArray[np.int64]], judged: tuple[Floats, NDArray[np.int64]]
-) -> dict[str, float]:
-    """Return how well each region alone tells the class: balanced accuracies, 0 to 1.
+) -> dict[str, RegionTells]:
+    """Return how well each part of the edge alone tells the class.
 
     A multinomial logistic regression on the colours of the region's cells, classes weighted alike.
+    The lower ends are 0.5 % quantiles of a bootstrap over the judged images: 2.5 %, divided among
+    the five regions (Bonferroni).
 
     Args:
         learnt: cells and labels that it is fitted to.
         judged: cells and labels of other images.
-
-    Returns:
-        Accuracies by region: those of `REGIONS`, and `border`, the outermost cells.
     """
+    accuracies = {name: _accuracies(cells, learnt, judged) for name, cells in REGIONS.items()}
+    found = {}
+    for name in REGIONS:
+        if name in ("inside", "centre"):
+            continue
+        own, reference = accuracies[name], accuracies["inside" if name == "border" else "centre"]
+        found[name] = RegionTells(
+            accuracy=float(own[0]),
+            low=float(np.percentile(own[1:], 0.5)),
+            reference=float(reference[0]),
+            excess_low=float(np.percentile(own[1:] - reference[1:], 0.5)),
+        )
+    return found
+
+
+def _accuracies(
+    cells: NDArray[np.bool_],
+    learnt: tuple[Floats, NDArray[np.int64]],
+    judged: tuple[Floats, NDArray[np.int64]],
+) -> Floats:
+    """Return the balanced accuracy on the judged images, then on every bootstrap draw of them."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import recall_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    border = np.ones((CELLS, CELLS), np.bool_)
-    border[1:-1, 1:-1] = False
-
-    def accuracy(learn: Floats, judge: Floats) -> float:
-        model = make_pipeline(
-            StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=300)
-        ).fit(learn.reshape(len(learn), -1), learnt[1])
-        named = model.predict(judge.reshape(len(judge), -1))
-        present = np.unique(judged[1])
-        return float(recall_score(judged[1], named, labels=present, average="macro"))
-
-    found = {"border": accuracy(learnt[0][:, border], judged[0][:, border])}
-    for name, (down, across) in REGIONS.items():
-        found[name] = accuracy(learnt[0][:, down, across], judged[0][:, down, across])
-    return found
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=300)
+    ).fit(learnt[0][:, cells].reshape(len(learnt[0]), -1), learnt[1])
+    labels = judged[1]
+    right = model.predict(judged[0][:, cells].reshape(len(labels), -1)) == labels
+    count = len(labels)
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), DRAWS)
+    weights = np.concatenate([np.ones((1, count)), draws])
+    of_classes = [
+        (weights @ (right & (labels == k))) / np.maximum(1, weights @ (labels == k))
+        for k in np.unique(labels)
+    ]
+    return np.asarray(np.mean(of_classes, axis=0))
 
 
 def blank_region(
@@ -99,16 +134,22 @@ def blank_region(
         differing: least difference of two classes' shares of images in which a cell is black.
 
     Returns:
-        The rectangle around the largest connected set of such cells; None if there is none.
+        The rectangle around the largest connected set of such cells; None if there is none, or if
+        the classes differ no more in it than chance explains.
     """
     black = cells.max(axis=-1) < DARK
     shares = np.stack([black[labels == k].mean(axis=0) for k in range(len(classes))])
     suspicious = (shares.max(axis=0) - shares.min(axis=0) >= differing).astype(np.uint8)
-    count, _, boxes, _ = cv2.connectedComponentsWithStats(suspicious, connectivity=4)
+    count, component, boxes, _ = cv2.connectedComponentsWithStats(suspicious, connectivity=4)
     if count == 1:
         return None
-    left, top, width, height, _ = boxes[1 + int(boxes[1:, cv2.CC_STAT_AREA].argmax())]
-    inside = black[:, top : top + height, left : left + width].mean(axis=(1, 2)) > 0.5
+    largest = 1 + int(boxes[1:, cv2.CC_STAT_AREA].argmax())
+    left, top, width, height, _ = boxes[largest]
+    inside = black[:, component == largest].mean(axis=1) > 0.5
+    counts = [np.bincount(inside[labels == k], minlength=2) for k in range(len(classes))]
+    table = np.stack(counts, axis=1)
+    if not table.sum(axis=1).all() or chi2_contingency(table).pvalue > CERTAIN:
+        return None
     return BlankRegion(
         left=float(left / CELLS),
         top=float(top / CELLS),

@@ -50,6 +50,20 @@ class Answers:
         return np.exp(self.log_probabilities)
 
     @property
+    def log_odds(self) -> Floats:
+        """(n, k) log of each class's probability over that of all others; what ranks images.
+
+        Unlike the probabilities these do not become equal where a network is all but certain.
+        """
+        if self.classes == 1:
+            return np.zeros_like(self.log_probabilities)
+        others = [
+            logsumexp(np.delete(self.log_probabilities, k, axis=1), axis=1)
+            for k in range(self.classes)
+        ]
+        return np.asarray(self.log_probabilities - np.stack(others, axis=1))
+
+    @property
     def confidences(self) -> Floats:
         """(n,) the probability given to the class named."""
         return self.probabilities[np.arange(len(self.labels)), self.predicted]

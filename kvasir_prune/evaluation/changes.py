@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir_prune.evaluation.answers import Floats
+from kvasir_prune.evaluation.answers import Floats, Ints
 from kvasir_prune.evaluation.intervals import Estimate, tango
 from kvasir_prune.evaluation.resampling import interval
 
-_NO_OWN_INTERVAL = ("ece",)
-"""Resampling adds noise, and noise adds to this error: the replicates of one network lie above its
-estimate. In the difference that cancels."""
+_NO_INTERVAL = ("ece",)
+"""The binned error lies above the true one, the more so the better calibrated a network is, and its
+replicates lie above it again: neither it nor a difference of it has an interval that covers."""
 
 Estimates = Mapping[str, Estimate]
 Drawn = Mapping[str, Floats]
@@ -37,9 +37,8 @@ def changes(
     Args:
         before: of the one network, the estimates by metric and their replicates, (draws,) each.
         after: the same of the other network, on the same draws.
-        paired: score intervals of the differences of proportions. The bootstrap knows which images
-            belong together, but calls a difference certain where no answer flipped; the score
-            interval does neither. A difference that has both gets their outer ends.
+        paired: score intervals of differences. The bootstrap calls a difference certain where no
+            answer flipped, which a score interval does not; one that has both gets the outer ends.
     """
     return {
         name: Change(
@@ -56,23 +55,48 @@ def without_interval(change: Change) -> Change:
     return replace(change, difference=Estimate(change.difference.value))
 
 
-def paired_difference(was_right: NDArray[np.bool_], is_right: NDArray[np.bool_]) -> Estimate:
+def paired_difference(right: Sequence[NDArray[np.bool_]], groups: Ints) -> Estimate:
     """Return the difference of two shares of right answers with its score interval.
 
+    Where images come in groups, the interval is the outer one of two: of images, and of as many
+    independent trials as there are groups, with the same shares of flips, as if all images of a
+    group flipped together.
+
     Args:
-        was_right: (n,) which images were right before.
-        is_right: (n,) which of the same images are right after.
+        right: (n,) which images are right before, and (n,) which after.
+        groups: (n,) which of them belong together.
     """
+    was_right, is_right = right
+    images, trials = len(was_right), len(np.unique(groups))
     gained = int(np.count_nonzero(~was_right & is_right))
     lost = int(np.count_nonzero(was_right & ~is_right))
-    return tango(gained, lost, len(was_right))
+    by_image = tango(gained, lost, images)
+    if trials in (0, images):
+        return by_image
+    return _outer(by_image, tango(gained * trials / images, lost * trials / images, trials))
+
+
+def mean_difference(parts: Sequence[Estimate]) -> Estimate:
+    """Return the mean of independent differences with its interval from theirs.
+
+    The method of variance estimates recovery (MOVER; Zou and Donner 2008): distances from the
+    estimates to the ends of the intervals add up as standard errors do.
+    """
+    if not parts or any(p.value is None or p.low is None or p.high is None for p in parts):
+        return Estimate()
+    values, lows, highs = (
+        np.array([getattr(p, end) for p in parts]) for end in ("value", "low", "high")
+    )
+    mean = float(values.mean())
+    down, up = (float(np.linalg.norm(end - values)) / len(parts) for end in (lows, highs))
+    return Estimate(mean, max(-1.0, mean - down), min(1.0, mean + up))
 
 
 def _with_interval(name: str, network: tuple[Estimates, Drawn]) -> Estimate:
     """Return an estimate with the interval it came with, or else that of its replicates."""
     estimates, drawn = network
     known = estimates[name]
-    if known.low is not None or name in _NO_OWN_INTERVAL:
+    if known.low is not None or name in _NO_INTERVAL:
         return known
     return interval(known.value, drawn[name])
 
@@ -86,6 +110,8 @@ def _difference(
     was, now = before[0][name].value, after[0][name].value
     if was is None or now is None:
         return Estimate()
+    if name in _NO_INTERVAL:
+        return Estimate(now - was)
     difference = interval(now - was, after[1][name] - before[1][name])
     return _outer(difference, paired[name]) if name in paired else difference
 

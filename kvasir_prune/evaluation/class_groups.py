@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kvasir_prune.config.report import ReportConfig
+from kvasir_prune.config.report import OTHER, ReportConfig
 from kvasir_prune.errors import ConfigError, Fault
-
-OTHER = "other"
 
 
 @dataclass(frozen=True)

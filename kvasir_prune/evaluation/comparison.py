@@ -11,12 +11,18 @@ from kvasir_prune.evaluation import performance, resampling
 from kvasir_prune.evaluation import significance as tests
 from kvasir_prune.evaluation.answers import Answers, Floats, Ints
 from kvasir_prune.evaluation.calibration import CalibrationBin, reliability
-from kvasir_prune.evaluation.changes import Change, changes, paired_difference, without_interval
+from kvasir_prune.evaluation.changes import (
+    Change,
+    changes,
+    mean_difference,
+    paired_difference,
+    without_interval,
+)
 from kvasir_prune.evaluation.intervals import Estimate
 from kvasir_prune.evaluation.resampling import Draws, Metrics
 
 LEAST_GROUPS = 10
-"""Groups of a class below which drawing them says nothing about others like them."""
+"""Groups of images below which drawing them says nothing about others like them."""
 ON_OTHERS = ("specificity", "npv")
 """Metrics of a class that rest on the images of the other classes."""
 
@@ -126,8 +132,19 @@ def _overall(both: Answered, draws: Draws) -> dict[str, Change]:
         (performance.overall(answers), _replicates(resampling.overall, answers, draws))
         for answers in both
     ]
-    accuracy = paired_difference(*(answers.is_right for answers in both))
-    return changes(networks[0], networks[1], {"accuracy": accuracy})
+    labels, right = both[0].labels, [answers.is_right for answers in both]
+    of_classes = [
+        paired_difference([r[labels == k] for r in right], draws.groups[labels == k])
+        for k in np.unique(labels)
+    ]
+    paired = {
+        "accuracy": paired_difference(right, draws.groups),
+        "balanced_accuracy": mean_difference(of_classes),
+    }
+    found = changes(networks[0], networks[1], paired)
+    if has_few_groups(len(np.unique(draws.groups)), len(labels)):
+        return {name: without_interval(change) for name, change in found.items()}
+    return found
 
 
 def _classes(
@@ -144,8 +161,8 @@ def _classes(
             for of_class, replicates in zip(values, drawn, strict=True)
         ]
         images, in_groups = int((labels == k).sum()), len(np.unique(groups[labels == k]))
-        metrics = changes(networks[0], networks[1], _paired(both, k))
-        if in_groups < min(LEAST_GROUPS, images):
+        metrics = changes(networks[0], networks[1], _paired(both, k, groups))
+        if has_few_groups(in_groups, images):
             metrics = {
                 metric: change if metric in ON_OTHERS else without_interval(change)
                 for metric, change in metrics.items()
@@ -154,12 +171,17 @@ def _classes(
     return found
 
 
-def _paired(both: Answered, k: int) -> dict[str, Estimate]:
+def has_few_groups(groups: int, images: int) -> bool:
+    """Return whether images come in groups, and in too few for an interval of a change."""
+    return groups < min(LEAST_GROUPS, images)
+
+
+def _paired(both: Answered, k: int, groups: Ints) -> dict[str, Estimate]:
     is_it = both[0].labels == k
     right = [(answers.predicted == k) == is_it for answers in both]
     return {
-        "sensitivity": paired_difference(*(r[is_it] for r in right)),
-        "specificity": paired_difference(*(r[~is_it] for r in right)),
+        "sensitivity": paired_difference([r[is_it] for r in right], groups[is_it]),
+        "specificity": paired_difference([r[~is_it] for r in right], groups[~is_it]),
     }
 
 

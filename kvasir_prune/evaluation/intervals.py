@@ -54,13 +54,13 @@ def wilson_f1(true_positives: int, false_positives: int, false_negatives: int) -
     return Estimate(*(2 * p / (1 + p) for p in (share.value, share.low, share.high)))
 
 
-def tango(gained: int, lost: int, images: int, confidence: float = CONFIDENCE) -> Estimate:
+def tango(gained: float, lost: float, images: float, confidence: float = CONFIDENCE) -> Estimate:
     """Return the difference of two paired proportions with its score interval (Tango 1998).
 
     Args:
         gained: images wrong before and right after.
         lost: images right before and wrong after.
-        images: all of them, the unchanged ones included.
+        images: all of them, the unchanged ones included; counts need not be whole.
         confidence: coverage of the interval, in (0, 1).
 
     Returns:
@@ -79,7 +79,7 @@ def tango(gained: int, lost: int, images: int, confidence: float = CONFIDENCE) -
     return Estimate(value, float(low), float(high))
 
 
-def _tango_score(difference: float, gained: int, lost: int, images: int) -> float:
+def _tango_score(difference: float, gained: float, lost: float, images: float) -> float:
     """Return the score statistic of a supposed difference, falling in it (Tango 1998, eq. 6)."""
     b = -gained - lost + (2 * images - gained + lost) * difference
     c = -lost * difference * (1 - difference)

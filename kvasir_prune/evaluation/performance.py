@@ -78,7 +78,7 @@ def _aurocs(answers: Answers) -> list[float | None]:
     def one(truth: NDArray[np.bool_], k: int) -> float | None:
         if truth.all() or not truth.any():
             return None
-        return float(roc_auc_score(truth, answers.log_probabilities[:, k]))
+        return float(roc_auc_score(truth, answers.log_odds[:, k]))
 
     return [one(answers.labels == k, k) for k in range(answers.classes)]
 

@@ -52,14 +52,19 @@ class Draws:
 
 
 def overall(answers: Answers, weights: Floats) -> Metrics:
-    """Return the metrics of `performance.OVERALL`, each (draws,), for weights (draws, n)."""
+    """Return the metrics of `performance.OVERALL`, each (draws,), for weights (draws, n).
+
+    Means over classes are over those of the sample; a draw that misses one of them has none.
+    """
     images = weights.sum(axis=1)
-    aurocs = _aurocs(answers, weights)
+    present = np.unique(answers.labels)
+    contrasted = present if len(present) > 1 else present[:0]
+    aurocs = _aurocs(answers, weights)[:, contrasted]
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "accuracy": weights @ answers.is_right / images,
-            **_from_confusion(_confusions(answers, weights)),
-            "auroc": _mean_of_known(aurocs),
+            **_from_confusion(_confusions(answers, weights), present),
+            "auroc": aurocs.mean(axis=1) if len(contrasted) else np.full(len(weights), np.nan),
             "log_loss": weights @ answers.losses / images,
             "brier": weights @ answers.brier_scores / images,
             "ece": _calibration_errors(answers, weights) / images,
@@ -86,10 +91,11 @@ def by_class(answers: Answers, weights: Floats) -> Metrics:
 def interval(value: float | None, replicates: Floats) -> Estimate:
     """Return a value with the percentile interval of its replicates; undefined ones are left out.
 
-    The estimate has no interval where a twentieth of the replicates or more is undefined.
+    The estimate has no interval where a twentieth of the replicates or more is undefined, or where
+    all agree: what never changes in the sample may still change in others.
     """
     known = replicates[~np.isnan(replicates)]
-    if value is None or len(known) <= CONFIDENCE * len(replicates):
+    if value is None or len(known) <= CONFIDENCE * len(replicates) or np.ptp(known) < 1e-12:
         return Estimate(value)
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(known, (tail, 100 - tail))
@@ -104,7 +110,7 @@ def _confusions(answers: Answers, weights: Floats) -> Floats:
     return np.asarray(weights @ indicator).reshape(-1, k, k)
 
 
-def _from_confusion(matrices: Floats) -> Metrics:
+def _from_confusion(matrices: Floats, present: Ints) -> Metrics:
     hit = np.diagonal(matrices, axis1=1, axis2=2)
     truth, named = matrices.sum(axis=2), matrices.sum(axis=1)
     total, right = truth.sum(axis=1), hit.sum(axis=1)
@@ -114,8 +120,8 @@ def _from_confusion(matrices: Floats) -> Metrics:
     one_sided = (spread == 0) & (by_chance < total**2)
     mcc = (right * total - by_chance) / np.sqrt(spread)
     return {
-        "balanced_accuracy": _mean_of_known(hit / truth),
-        "macro_f1": _mean_of_known(np.where(truth > 0, 2 * hit / (truth + named), np.nan)),
+        "balanced_accuracy": (hit / truth)[:, present].mean(axis=1),
+        "macro_f1": np.where(truth > 0, 2 * hit / (truth + named), np.nan)[:, present].mean(axis=1),
         "mcc": np.where(one_sided, 0.0, mcc),
         "kappa": (right * total - by_chance) / (total**2 - by_chance),
     }
@@ -124,8 +130,7 @@ def _from_confusion(matrices: Floats) -> Metrics:
 def _aurocs(answers: Answers, weights: Floats) -> Floats:
     """Return (draws, classes) areas under the curve, as weighted shares of pairs in order."""
     areas: list[Floats] = [
-        _auroc(answers.labels == k, answers.log_probabilities[:, k], weights)
-        for k in range(answers.classes)
+        _auroc(answers.labels == k, answers.log_odds[:, k], weights) for k in range(answers.classes)
     ]
     return np.stack(areas, axis=1)
 
@@ -147,10 +152,3 @@ def _calibration_errors(answers: Answers, weights: Floats) -> Floats:
     excess = answers.confidences - answers.is_right
     in_bin = csr_array((excess, (np.arange(n), bin_of(answers))), shape=(n, BINS))
     return np.asarray(np.abs(weights @ in_bin).sum(axis=1))
-
-
-def _mean_of_known(values: Floats) -> Floats:
-    """Return the mean over the last axis of what is not NaN; NaN where nothing is known."""
-    known = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(known, values, 0.0).sum(axis=-1) / known.sum(axis=-1))

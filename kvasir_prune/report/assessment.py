@@ -31,6 +31,7 @@ def assess(
     listing: Listing,
     config: ReportConfig,
     *,
+    look_alikes: Sequence[Sequence[str]] = (),
     seed: int,
     where: Path,
     replicates: int = REPLICATES,
@@ -42,6 +43,7 @@ def assess(
         classes: their names.
         listing: of the same images.
         config: what they are judged by.
+        look_alikes: paths of images that look almost the same.
         seed: of the bootstrap.
         where: the file of the logits, for the error.
         replicates: of the bootstrap.
@@ -63,7 +65,7 @@ def assess(
         )
     before, after = (Answers.of(z, logits.labels) for z in (logits.before, logits.after))
     groups = named_groups(classes, config, where)
-    compared = partial(compare, groups=listing.group_numbers, seed=seed, replicates=replicates)
+    compared = partial(compare, groups=listing.units(look_alikes), seed=seed, replicates=replicates)
     whole = compared(before, after, classes)
     margin = config.non_inferiority_margin
     return Assessment(

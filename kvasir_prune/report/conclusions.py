@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvasir_prune.evaluation.comparison import LEAST_GROUPS, ClassComparison, Comparison
+from kvasir_prune.evaluation.comparison import ClassComparison, Comparison, has_few_groups
 from kvasir_prune.evaluation.intervals import Estimate
 from kvasir_prune.evaluation.significance import ALPHA
 from kvasir_prune.report import captions, notation
@@ -18,6 +18,10 @@ class Conclusion:
 
     question: str
     answer: str
+
+
+ENOUGH_MOVED = 10
+"""Images that must have changed their label before a chi-squared test of the labels is told."""
 
 
 def conclusions(record: Record) -> list[Conclusion]:
@@ -33,7 +37,7 @@ def _pairs(record: Record, assessment: Assessment) -> Iterator[tuple[str, str]]:
     whole = assessment.comparison
     yield "Did the network become worse?", _accuracy(whole)
     yield "Could that be chance?", _chance(whole)
-    yield "Is it still good enough?", _good_enough(record, assessment)
+    yield "Is the loss within the margin?", _good_enough(record, assessment)
     if assessment.grouped is not None and assessment.grouped.abnormal:
         yield "Is disease missed?", _disease(assessment, assessment.grouped)
     yield "Which classes suffer?", _classes(whole)
@@ -56,7 +60,7 @@ def _accuracy(whole: Comparison) -> str:
     change, balanced = whole.overall["accuracy"], whole.overall["balanced_accuracy"]
     before, after = (round((e.value or 0.0) * whole.images) for e in (change.before, change.after))
     return (
-        f"{_direction(change.difference)} Of {notation.plural(whole.images, 'test image')} it "
+        f"{_direction(whole)} Of {notation.plural(whole.images, 'test image')} it "
         f"names {notation.count(before)} correctly before pruning and {notation.count(after)} "
         f"after it: an accuracy of {notation.tenths(change.before.value)}% before and "
         f"{notation.tenths(change.after.value)}% after, {_points(change.difference)}. With every "
@@ -64,12 +68,22 @@ def _accuracy(whole: Comparison) -> str:
     )
 
 
-def _direction(difference: Estimate) -> str:
-    if difference.high is not None and difference.high < 0:
-        return "Yes."
-    if difference.low is not None and difference.low > 0:
-        return "No, it became better."
-    return "Not shown either way."
+def _direction(whole: Comparison) -> str:
+    difference, test = whole.overall["accuracy"].difference, whole.mcnemar
+    if _in_groups(whole):
+        worse = difference.high is not None and difference.high < 0
+        better = difference.low is not None and difference.low > 0
+    else:
+        worse, better = (
+            test.p < ALPHA and more > fewer
+            for more, fewer in ((test.lost, test.gained), (test.gained, test.lost))
+        )
+    return "Yes." if worse else "No, it became better." if better else "Not shown either way."
+
+
+def _in_groups(whole: Comparison) -> bool:
+    """Return whether images belong together, so that tests of single images say too much."""
+    return whole.groups < whole.images
 
 
 def _points(difference: Estimate) -> str:
@@ -85,18 +99,23 @@ def _interval(difference: Estimate) -> str:
 def _chance(whole: Comparison) -> str:
     test, shift = whole.mcnemar, whole.homogeneity
     if test.lost == test.gained == 0:
-        said = captions.note("no_flip_of_correctness")
-    else:
-        uneven = (
-            "more than chance explains" if test.p < ALPHA else "chance alone could explain this"
-        )
-        said = (
-            f"{notation.plural(test.lost, 'image')} became wrong and {notation.count(test.gained)} "
-            f"became right; exact McNemar test p {notation.p_equals(test.p)}: {uneven}."
-        )
-    if shift.p is None or shift.p >= ALPHA:
+        return captions.note("no_flip_of_correctness")
+    said = (
+        f"{notation.plural(test.lost, 'image')} became wrong and {notation.count(test.gained)} "
+        "became right"
+    )
+    if _in_groups(whole):
+        return f"{said}. {captions.note('chance_in_groups')}"
+    uneven = "more than chance explains" if test.p < ALPHA else "chance alone could explain this"
+    said = f"{said}; exact McNemar test p {notation.p_equals(test.p)}: {uneven}."
+    if shift.p is None or shift.p >= ALPHA or _moved(whole) < ENOUGH_MOVED:
         return said
     return f"{said} {captions.note('labels_shifted', p=notation.p_equals(shift.p))}"
+
+
+def _moved(whole: Comparison) -> int:
+    """Return how many images changed their label."""
+    return whole.images - sum(row[k] for k, row in enumerate(whole.moved))
 
 
 def _good_enough(record: Record, assessment: Assessment) -> str:
@@ -139,7 +158,7 @@ def _of_group(one: ClassComparison) -> str:
 
 def _classes(whole: Comparison) -> str:
     worse = [one for one in whole.classes if one.mcnemar.lost > one.mcnemar.gained]
-    sure = [one for one in worse if one.mcnemar.p_holm is not None and one.mcnemar.p_holm < ALPHA]
+    sure = [one for one in worse if not _in_groups(whole) and (one.mcnemar.p_holm or 1) < ALPHA]
     likely = [one for one in worse if one not in sure and _lies_below_zero(one)]
     said = [
         captions.note(key, classes=notation.listing([_losses(one) for one in classes]))
@@ -174,9 +193,9 @@ def _power(whole: Comparison) -> str:
         return said
     counts = {"images": notation.count(whole.images), "groups": notation.count(whole.groups)}
     said = f"{said} {captions.note('images_in_groups', **counts)}"
-    few = [notation.printable(one.name) for one in whole.classes if _has_few_groups(one)]
+    few = [
+        notation.printable(one.name)
+        for one in whole.classes
+        if has_few_groups(one.groups, one.images)
+    ]
     return f"{said} {captions.note('few_groups', classes=notation.listing(few))}" if few else said
-
-
-def _has_few_groups(one: ClassComparison) -> bool:
-    return one.groups < min(LEAST_GROUPS, one.images)

@@ -77,6 +77,7 @@ def build_record(sources: Sources) -> schema.Record:
         check(found, own, where=path, kind="run", holder="file")
     evolution = _evolution(ledger, config.evaluation.every_removals)
     pruning = _pruning(ledger, config)
+    checked = _part(DataCheck, sources.data_check)
     return schema.Record(
         name=config.name,
         description=config.description,
@@ -88,6 +89,7 @@ def build_record(sources: Sources) -> schema.Record:
                 classes,
                 Listing.read(sources.split).of(TEST),
                 config.report,
+                look_alikes=checked.look_alikes,
                 seed=config.seed,
                 where=sources.evaluation,
             ),
@@ -98,7 +100,7 @@ def build_record(sources: Sources) -> schema.Record:
             training=_training(sources.history, config),
             pruning=pruning,
             data=_part(schema.Data, sources.data),
-            data_check=_part(DataCheck, sources.data_check),
+            data_check=checked,
         ),
         provenance=schema.Provenance(
             command=run["command"],

@@ -123,7 +123,7 @@ def _beside(run: ReportedRun, first: ReportedRun, reference: Record) -> Compared
             others,
             own,
             record.results.classes,
-            groups=expected.group_numbers,
+            groups=expected.units(reference.results.data_check.look_alikes),
             seed=reference.provenance.seed,
         )
         against = AgainstFirst(overall=found.overall, mcnemar=found.mcnemar)

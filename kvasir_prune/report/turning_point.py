@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from kvasir_prune.report.schema import EvolutionPoint, TurningPoint
 from kvasir_prune.types import TEST
 
-NOTABLE = 1e-4
-"""Nats by which a loss must have changed, the last digit that the report prints."""
+NOTABLE = 0.01
+"""Share of the lowest test loss by which both losses must have changed since; less is jitter."""
 
 
 def turning_point(
@@ -24,8 +24,8 @@ def turning_point(
         chosen_on: the split that decided which nodes went; None if they were drawn at random.
 
     Returns:
-        None where the test loss is lowest at the end, where the other loss did not fall after the
-        point, or where no held-out split decided.
+        None where the test loss rose by less than a hundredth, where the other loss did not fall by
+        as much, or where the nodes were drawn at random.
     """
     if chosen_on is None or chosen_on == TEST or len(evolution) < 2:
         return None
@@ -33,7 +33,8 @@ def turning_point(
     turn = [point for point in evolution if point.test.loss == lowest][-1]
     end = evolution[-1]
     judged_then, judged_now = getattr(turn, chosen_on).loss, getattr(end, chosen_on).loss
-    if end.test.loss < lowest + NOTABLE or judged_now > judged_then - NOTABLE:
+    least = NOTABLE * lowest
+    if end.test.loss < lowest + least or judged_now > judged_then - least:
         return None
     return TurningPoint(
         removed=turn.removed,
