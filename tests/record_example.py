@@ -288,6 +288,7 @@ def assessment(
         config or ReportConfig(),
         seed=0,
         where=Path("evaluation.h5"),
+        replicates=100,
     )
 
 

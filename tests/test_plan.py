@@ -188,6 +188,7 @@ def test_plan_names_every_layer_and_makes_no_model(tmp_path: Path) -> None:
             "run.json",
             "config.yaml",
             "split.csv",
+            "data_check.json",
             "data.json",
             "cache",
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,23 +34,23 @@ class Answers:
         log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
         return cls(labels, log_probabilities, logits.argmax(axis=1).astype(np.int64))
 
-    @property
+    @cached_property
     def classes(self) -> int:
         """The number of classes."""
         return int(self.log_probabilities.shape[1])
 
-    @property
+    @cached_property
     def is_right(self) -> NDArray[np.bool_]:
         """(n,) whether the class named is the true one."""
         right: NDArray[np.bool_] = self.predicted == self.labels
         return right
 
-    @property
+    @cached_property
     def probabilities(self) -> Floats:
         """(n, k) probabilities, each row adding up to 1."""
         return np.exp(self.log_probabilities)
 
-    @property
+    @cached_property
     def log_odds(self) -> Floats:
         """(n, k) log of each class's probability over that of all others; what ranks images.
 
@@ -63,20 +64,20 @@ class Answers:
         ]
         return np.asarray(self.log_probabilities - np.stack(others, axis=1))
 
-    @property
+    @cached_property
     def confidences(self) -> Floats:
         """(n,) the probability given to the class named."""
         return self.probabilities[np.arange(len(self.labels)), self.predicted]
 
-    @property
+    @cached_property
     def losses(self) -> Floats:
         """(n,) cross-entropies in nats."""
         return -self.log_probabilities[np.arange(len(self.labels)), self.labels]
 
-    @property
+    @cached_property
     def brier_scores(self) -> Floats:
         """(n,) squared errors of the probabilities summed over the classes, 0 to 2 (Brier 1950)."""
-        error = self.probabilities
+        error = self.probabilities.copy()
         error[np.arange(len(self.labels)), self.labels] -= 1
         return np.asarray(np.square(error).sum(axis=1))
 

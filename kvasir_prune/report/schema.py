@@ -7,9 +7,12 @@ where a quantity cannot be computed or was not measured.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kvasir_prune.data.findings import DataCheck
+from kvasir_prune.errors import RunFolderError
 from kvasir_prune.evaluation.comparison import Comparison
 from kvasir_prune.evaluation.flips import Flip
 from kvasir_prune.evaluation.latency import Latency
@@ -227,3 +230,21 @@ class Record(Part):
     description: str
     results: Results
     provenance: Provenance
+
+
+def read_record(path: Path) -> Record:
+    """Read a `report.json`.
+
+    Raises:
+        RunFolderError: there is none, or one of another version.
+    """
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise RunFolderError(
+            "The run has no report that this version reads.",
+            where=path,
+            got=type(error).__name__,
+            expected="a run that is finished",
+            fix="finish it with `kvasir-prune run`, or `kvasir-prune report` writes it anew",
+        ) from None

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from kvasir_prune.data.listing import Listing
-from kvasir_prune.errors import LedgerError, RunFolderError
+from kvasir_prune.errors import LedgerError
 from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.answers import Answers
 from kvasir_prune.evaluation.changes import Change
 from kvasir_prune.evaluation.comparison import compare
 from kvasir_prune.evaluation.significance import McNemar, holm
-from kvasir_prune.report.schema import Part, Record
+from kvasir_prune.report.schema import Part, Record, read_record
 from kvasir_prune.types import TEST
 
 SCHEMA_VERSION = 1
@@ -65,21 +63,8 @@ class ReportedRun:
     split: Path
 
     def record(self) -> Record:
-        """Read the report.
-
-        Raises:
-            RunFolderError: there is none, or one of another version.
-        """
-        try:
-            return Record.model_validate_json(self.report.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise RunFolderError(
-                "The run has no report that this version reads.",
-                where=self.report,
-                got=type(error).__name__,
-                expected="a run that is finished",
-                fix="finish it with `kvasir-prune run`, or `kvasir-prune report` writes it anew",
-            ) from None
+        """Read the report; raises `RunFolderError` as `read_record`."""
+        return read_record(self.report)
 
     def tests(self) -> tuple[Listing, Answers]:
         """Read the test images and what the pruned network says of them."""
