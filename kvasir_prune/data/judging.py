@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from kvasir_prune.data.findings import BlankRegion, Finding, Outcome, RegionTells
 from kvasir_prune.types import SPLITS, TEST, TRAIN
 
@@ -246,6 +244,5 @@ def counts_of(classes: Sequence[str], splits: Sequence[str]) -> dict[str, dict[s
     """Return class -> split -> images."""
     counted = Counter(zip(classes, splits, strict=True))
     return {
-        name: {split: counted[name, split] for split in SPLITS}
-        for name in np.unique(list(classes)).tolist()
+        name: {split: counted[name, split] for split in SPLITS} for name in sorted(set(classes))
     }

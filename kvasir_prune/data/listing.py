@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
+
+from kvasir_prune.data.linkage import linked
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,4 @@ class Listing:
         links = [(group[0], other) for group in (*members.values(), *alike) for other in group[1:]]
         if not links and not members:
             return None
-        ends = np.array(links, np.intp).reshape(-1, 2)
-        count = len(self.paths)
-        graph = csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
-        return np.asarray(connected_components(graph, directed=False)[1], np.int64)
+        return linked(len(self.paths), links)

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
+from kvasir_prune.data.linkage import linked
 from kvasir_prune.errors import DataError
 from kvasir_prune.progress import Progress
 
@@ -91,9 +90,7 @@ def refuse_unfit(images: NDArray[np.uint8], count: int) -> None:
 
 def clusters(count: int, pairs: Sequence[Pair]) -> NDArray[np.int64]:
     """Return (count,) the cluster of each image, numbered from 0: pairs, and pairs of pairs."""
-    first, second = ([getattr(pair, end) for pair in pairs] for end in ("first", "second"))
-    links = csr_array((np.ones(len(pairs)), (first, second)), shape=(count, count))
-    return np.asarray(connected_components(links, directed=False)[1], np.int64)
+    return linked(count, [(pair.first, pair.second) for pair in pairs])
 
 
 def _looks(image: NDArray[np.uint8]) -> tuple[Floats, Floats]:

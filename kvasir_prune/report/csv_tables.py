@@ -12,7 +12,7 @@ from dataclasses import astuple, fields
 from typing import Any
 
 from kvasir_prune.evaluation.calibration import CalibrationBin
-from kvasir_prune.evaluation.comparison import Comparison
+from kvasir_prune.evaluation.comparison import ClassComparison, Comparison
 from kvasir_prune.evaluation.flips import Flip
 from kvasir_prune.evaluation.latency import Latency
 from kvasir_prune.report.schema import Epoch, Layer, Record
@@ -81,27 +81,24 @@ def _evolution(record: Record) -> Iterator[Sequence[Any]]:
 
 
 def _metrics(whole: Comparison, scopes: dict[str, Comparison]) -> Iterator[Sequence[Any]]:
-    subjects = [("all", "", whole.overall)]
-    subjects += [
-        (scope, one.name, one.metrics)
-        for scope, comparison in scopes.items()
-        for one in comparison.classes
-    ]
-    for scope, name, metrics in subjects:
+    of_classes = ((scope, one.name, one.metrics) for scope, one in _classes(scopes))
+    for scope, name, metrics in (("all", "", whole.overall), *of_classes):
         for metric, change in metrics.items():
             for quantity in (*MOMENTS, "difference"):
                 yield scope, name, metric, quantity, *astuple(getattr(change, quantity))
 
 
 def _tests(whole: Comparison, scopes: dict[str, Comparison]) -> Iterator[Sequence[Any]]:
-    tests = [("all", "", whole.mcnemar)]
-    tests += [
-        (scope, one.name, one.mcnemar)
-        for scope, comparison in scopes.items()
-        for one in comparison.classes
-    ]
-    for scope, name, test in tests:
+    of_classes = ((scope, one.name, one.mcnemar) for scope, one in _classes(scopes))
+    for scope, name, test in (("all", "", whole.mcnemar), *of_classes):
         yield scope, name, test.lost, test.gained, test.p, test.p_holm
+
+
+def _classes(scopes: dict[str, Comparison]) -> Iterator[tuple[str, ClassComparison]]:
+    """Yield every class and every group of classes, with the word for which it is."""
+    for scope, comparison in scopes.items():
+        for one in comparison.classes:
+            yield scope, one
 
 
 def _calibration(whole: Comparison) -> Iterator[Sequence[Any]]:
