@@ -210,8 +210,7 @@ def test_a_draw_is_measured_as_if_its_images_were_listed_one_by_one(size):
     images, classes, seed = size
     answers = random_answers(images, classes, seed)
     weights = np.random.default_rng(seed).integers(0, 3, (4, images)).astype(float)
-    overall = resampling.overall(answers, weights)
-    by_class = resampling.by_class(answers, weights)
+    overall, by_class = resampling.measure(answers, weights)
     for draw, counts in enumerate(weights.astype(int)):
         if not counts.any():
             continue
@@ -238,7 +237,9 @@ def nan_if_none(value: float | None) -> float:
 def test_the_bootstrap_of_an_accuracy_has_the_binomials_spread():
     answers = random_answers(400, 3, seed=1)
     draws = Draws(np.arange(400), seed=0, replicates=4000)
-    accuracies = np.concatenate([resampling.overall(answers, some)["accuracy"] for some in draws])
+    accuracies = np.concatenate(
+        [resampling.measure(answers, some)[0]["accuracy"] for some in draws]
+    )
     p = answers.is_right.mean()
     assert accuracies.mean() == pytest.approx(p, abs=0.002)
     assert accuracies.std() == pytest.approx(math.sqrt(p * (1 - p) / 400), rel=0.05)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kvasir_prune.evaluation import performance, resampling
 from kvasir_prune.evaluation import significance as tests
-from kvasir_prune.evaluation.answers import Answers, Floats, Ints
+from kvasir_prune.evaluation.answers import Answers, Ints
 from kvasir_prune.evaluation.calibration import CalibrationBin, reliability
 from kvasir_prune.evaluation.changes import (
     Change,
@@ -107,15 +107,15 @@ def compare(
     """
     both, labels = (before, after), before.labels
     groups = np.arange(len(labels)) if groups is None else groups
-    draws = Draws(groups, seed, replicates)
+    drawn = [_replicates(answers, Draws(groups, seed, replicates)) for answers in both]
     moved = np.zeros((len(names), len(names)), np.int64)
     np.add.at(moved, (before.predicted, after.predicted), 1)
     return Comparison(
         images=len(labels),
         groups=len(np.unique(groups)),
         replicates=replicates,
-        overall=_overall(both, draws),
-        classes=_classes(both, names, groups, draws),
+        overall=_overall(both, groups, [overall for overall, _ in drawn]),
+        classes=_classes(both, names, groups, [by_class for _, by_class in drawn]),
         mcnemar=tests.mcnemar(before.is_right, after.is_right),
         homogeneity=tests.stuart_maxwell(moved),
         symmetry=tests.bowker(moved),
@@ -127,32 +127,29 @@ def compare(
     )
 
 
-def _overall(both: Answered, draws: Draws) -> dict[str, Change]:
-    networks = [
-        (performance.overall(answers), _replicates(resampling.overall, answers, draws))
-        for answers in both
-    ]
+def _overall(both: Answered, groups: Ints, drawn: Sequence[Metrics]) -> dict[str, Change]:
+    values = [performance.overall(answers) for answers in both]
+    networks = list(zip(values, drawn, strict=True))
     labels, right = both[0].labels, [answers.is_right for answers in both]
     of_classes = [
-        paired_difference([r[labels == k] for r in right], draws.groups[labels == k])
+        paired_difference([r[labels == k] for r in right], groups[labels == k])
         for k in np.unique(labels)
     ]
     paired = {
-        "accuracy": paired_difference(right, draws.groups),
+        "accuracy": paired_difference(right, groups),
         "balanced_accuracy": mean_difference(of_classes),
     }
     found = changes(networks[0], networks[1], paired)
-    if has_few_groups(len(np.unique(draws.groups)), len(labels)):
+    if has_few_groups(len(np.unique(groups)), len(labels)):
         return {name: without_interval(change) for name, change in found.items()}
     return found
 
 
 def _classes(
-    both: Answered, names: Sequence[str], groups: Ints, draws: Draws
+    both: Answered, names: Sequence[str], groups: Ints, drawn: Sequence[Metrics]
 ) -> list[ClassComparison]:
     labels, right = both[0].labels, [answers.is_right for answers in both]
     values = [performance.by_class(answers) for answers in both]
-    drawn = [_replicates(resampling.by_class, answers, draws) for answers in both]
     own_tests = tests.mcnemar_by_class(right[0], right[1], labels, len(names))
     found = []
     for k, name in enumerate(names):
@@ -185,8 +182,11 @@ def _paired(both: Answered, k: int, groups: Ints) -> dict[str, Estimate]:
     }
 
 
-def _replicates(
-    measure: Callable[[Answers, Floats], Metrics], answers: Answers, draws: Draws
-) -> Metrics:
-    parts = [measure(answers, weights) for weights in draws]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _replicates(answers: Answers, draws: Draws) -> tuple[Metrics, Metrics]:
+    """Return all draws' metrics of the whole network and of its classes."""
+    parts = [resampling.measure(answers, weights) for weights in draws]
+    overall, by_class = (
+        {name: np.concatenate([part[name] for part in half]) for name in half[0]}
+        for half in zip(*parts, strict=True)
+    )
+    return overall, by_class

@@ -51,29 +51,39 @@ class Draws:
             yield counts[:, self.groups].astype(np.float64)
 
 
-def overall(answers: Answers, weights: Floats) -> Metrics:
-    """Return the metrics of `performance.OVERALL`, each (draws,), for weights (draws, n).
+def measure(answers: Answers, weights: Floats) -> tuple[Metrics, Metrics]:
+    """Return the metrics of `performance.OVERALL` and of `performance.BY_CLASS`.
 
-    Means over classes are over those of the sample; a draw that misses one of them has none.
+    Args:
+        answers: of one network.
+        weights: (draws, n) of the images.
+
+    Returns:
+        Metric -> (draws,), and metric -> (draws, classes). Means over classes are over those of the
+        sample; a draw that misses one of them has none.
     """
+    matrices, aurocs = _confusions(answers, weights), _aurocs(answers, weights)
+    return _overall(answers, weights, matrices, aurocs), _by_class(matrices, aurocs)
+
+
+def _overall(answers: Answers, weights: Floats, matrices: Floats, aurocs: Floats) -> Metrics:
     images = weights.sum(axis=1)
     present = np.unique(answers.labels)
     contrasted = present if len(present) > 1 else present[:0]
-    aurocs = _aurocs(answers, weights)[:, contrasted]
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "accuracy": weights @ answers.is_right / images,
-            **_from_confusion(_confusions(answers, weights), present),
-            "auroc": aurocs.mean(axis=1) if len(contrasted) else np.full(len(weights), np.nan),
+            **_from_confusion(matrices, present),
+            "auroc": aurocs[:, contrasted].mean(axis=1)
+            if len(contrasted)
+            else np.full(len(weights), np.nan),
             "log_loss": weights @ answers.losses / images,
             "brier": weights @ answers.brier_scores / images,
             "ece": _calibration_errors(answers, weights) / images,
         }
 
 
-def by_class(answers: Answers, weights: Floats) -> Metrics:
-    """Return the metrics of `performance.BY_CLASS`, each (draws, classes)."""
-    matrices = _confusions(answers, weights)
+def _by_class(matrices: Floats, aurocs: Floats) -> Metrics:
     hit = np.diagonal(matrices, axis1=1, axis2=2)
     miss, alarm = matrices.sum(axis=2) - hit, matrices.sum(axis=1) - hit
     clear = matrices.sum(axis=(1, 2))[:, None] - hit - miss - alarm
@@ -84,7 +94,7 @@ def by_class(answers: Answers, weights: Floats) -> Metrics:
             "ppv": hit / (hit + alarm),
             "npv": clear / (clear + miss),
             "f1": 2 * hit / (2 * hit + miss + alarm),
-            "auroc": _aurocs(answers, weights),
+            "auroc": aurocs,
         }
 
 
