@@ -72,22 +72,21 @@ def test_a_run_killed_at_random_moments_ends_like_one_left_alone(
     random = np.random.default_rng(SEED)
     epochs, evaluations = _epochs(left_alone), _evaluations(left_alone)
     rarely = ("--set", "pruning.commit_every_s=0.2")
-    moments: list[tuple[Callable[[Path], int], int, tuple[str, ...]]] = [
-        (_epochs, int(random.integers(1, epochs // 3)), ()),
-        (_epochs, int(random.integers(epochs // 3, epochs - 3)), ()),
-        (_measured, int(random.integers(5, 100)), ()),
-        (_evaluations, int(random.integers(evaluations // 10, evaluations // 2)), rarely),
+    moments: list[tuple[str, Callable[[Path], int], int, tuple[str, ...]]] = [
+        ("train", _epochs, int(random.integers(1, epochs // 3)), ()),
+        ("train", _epochs, int(random.integers(epochs // 3, epochs - 3)), ()),
+        ("importance", _measured, int(random.integers(5, 100)), ()),
+        ("prune", _evaluations, int(random.integers(evaluations // 10, evaluations // 2)), rarely),
     ]
-    stages = []
-    for count, least, options in moments:
-        process = _started(tmp_path, *RUN, *options)
-        until(lambda count=count, least=least: count(run) >= least, process)
-        time.sleep(random.uniform(0, 0.15))
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == -signal.SIGKILL
-        stages.append(_stage(run))
-    assert {*stages} >= {"train", "importance", "prune"}
+    for stage, count, least, options in moments:
+        _kill_in(
+            stage,
+            lambda count=count, least=least: count(run) >= least,
+            tmp_path,
+            *RUN,
+            *options,
+            later_s=random.uniform(0, 0.15),
+        )
     call(*RUN, cwd=tmp_path).succeeded()
     _assert_same(run, left_alone)
 
@@ -113,6 +112,28 @@ def test_signals_in_the_pruning_change_nothing_but_the_time(
         arguments = _resume_command(err)
     call(*arguments, cwd=tmp_path).succeeded()
     _assert_same(run, left_alone)
+
+
+def _kill_in(
+    stage: str, moment: Callable[[], bool], cwd: Path, *arguments: str, later_s: float
+) -> None:
+    """Kill a run some time after a moment; where the stage was over by then, try again sooner."""
+    run, kept = cwd / "run", cwd / "kept"
+    if run.exists():
+        shutil.copytree(run, kept)
+    for attempt in range(5):
+        process = _started(cwd, *arguments)
+        until(moment, process)
+        time.sleep(later_s / 4**attempt)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=PATIENCE_S)
+        if process.returncode == -signal.SIGKILL and _stage(run) == stage:
+            break
+        shutil.rmtree(run)
+        if kept.exists():
+            shutil.copytree(kept, run)
+    assert (process.returncode, _stage(run)) == (-signal.SIGKILL, stage)
+    shutil.rmtree(kept, ignore_errors=True)
 
 
 def _stopped_by(number: int, least: int, cwd: Path, arguments: list[str]) -> tuple[str, str]:
