@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import cv2
@@ -16,11 +16,12 @@ from PIL import Image
 
 from kvasir_prune.config.data import ImageFolder
 from kvasir_prune.data import judging, near_duplicates, prepare
+from kvasir_prune.data.blanking import make_black
 from kvasir_prune.data.check import check
-from kvasir_prune.data.findings import RegionTells
+from kvasir_prune.data.findings import DataCheck, RegionTells
 from kvasir_prune.data.listing import Listing
 from kvasir_prune.data.near_duplicates import CORRELATION, HASH_BITS, Pair, clusters
-from kvasir_prune.data.shortcuts import blank_region, cells_of, predictability
+from kvasir_prune.data.shortcuts import blank_region, cells_of, predictability, size_tells
 from kvasir_prune.errors import DataError
 from kvasir_prune.progress import Silent
 from kvasir_prune.types import SPLITS
@@ -143,6 +144,7 @@ def test_a_black_frame_is_an_edge_and_measured_where_it_is_black():
     images[labels == 0] = framed
     found = blank_region(cells_of(images, range(40), Silent()), labels, ("a", "b"), 0.25)
     assert found.place == "edge"
+    assert "data.blank" not in judging.blank(found).sentence
     assert found.share == {"a": 1.0, "b": 0.0}
 
 
@@ -238,8 +240,67 @@ def checked(root: Path, run: Path, **keys: object) -> dict[str, str]:
     dataset = prepare(config, side_px=64, seed=0, run_folder=run, progress=Silent())
     listing = Listing.read(run / "split.csv")
     found = check(dataset, listing, 0, photographs=True, progress=Silent())
+    (run / "check.json").write_text(found.model_dump_json())
     assert len(found.leaked_pairs) == 0 or all(p.split == "test" for p in found.leaked_pairs)
     return {finding.code: finding.outcome for finding in found.findings}
+
+
+def test_rectangles_are_black_and_nothing_else_is():
+    image = scene(3)
+    blanked = make_black(image, [[0, 0.67, 0.33, 1], [0.9, 0, 1, 0.1]])
+    inside = np.zeros((64, 64), bool)
+    inside[42:, :22] = inside[:7, 57:] = True
+    assert not blanked[inside].any()
+    assert (blanked[~inside] == image[~inside]).all()
+    assert image[inside].any()
+
+
+def test_what_is_made_black_is_found_no_more(tmp_path):
+    root = tmp_path / "images"
+    for number, label in enumerate(("lesion", "normal")):
+        (root / label).mkdir(parents=True)
+        for image in range(60):
+            picture = scene(1000 * number + image)
+            if number and image % 6:
+                picture[43:, :21] = 0
+            cv2.imwrite(str(root / label / f"{image:02}.png"), picture)
+    fractions = {"train": 0.4, "validation": 0.3, "test": 0.3}
+    plain = checked(root, tmp_path / "plain", fractions=fractions)
+    assert (plain["BLANK_REGION"], plain["BORDER_TELLS_CLASS"]) == ("failed", "failed")
+    assert plain["IMAGE_SIZES"] == "passed"
+    found = DataCheck.model_validate_json((tmp_path / "plain" / "check.json").read_text())
+    blank = [found.blank_region.rectangle]
+    assert f"data.blank: {blank}" in judging.blank(found.blank_region).sentence
+    mended = checked(root, tmp_path / "mended", fractions=fractions, blank=blank)
+    assert (mended["BLANK_REGION"], mended["BORDER_TELLS_CLASS"]) == ("passed", "passed")
+    assert json.loads((tmp_path / "mended" / "data.json").read_text())["blanked"] == blank
+
+
+@pytest.mark.parametrize("blank", [[[0.5, 0, 0.5, 1]], [[0, 1, 1, 0]], [[0, 0, 1]], [[0, 0, 1, 2]]])
+def test_what_is_no_rectangle_is_refused(blank):
+    with pytest.raises(ValueError, match="blank"):
+        ImageFolder(source="image_folder", blank=blank)
+
+
+def test_sizes_that_tell_the_class_are_a_warning_and_others_are_not():
+    rng = np.random.default_rng(5)
+    labels = np.arange(240) % 2
+    sizes = np.array([(576, 720), (1072, 1920)])
+    for share, outcome in ((0.0, "warning"), (0.5, "passed")):
+        shown = sizes[np.where(rng.random(240) < share, 1 - labels, labels)]
+        tells = size_tells((shown[:160], labels[:160]), (shown[160:], labels[160:]))
+        counted = Counter(map(tuple, shown.tolist()))
+        found = judging.sizes(counted, 224, tells, 2)
+        assert found.outcome == outcome
+        assert "2 sizes, from 720 x 576 to 1920 x 1072 pixels. A simple" in found.sentence
+    assert (tells.accuracy, tells.low) == (
+        pytest.approx(0.5, abs=0.15),
+        pytest.approx(0.4, abs=0.15),
+    )
+    small = judging.sizes(Counter({(64, 48): 7}), 64, None, 2)
+    assert small.sentence == (
+        "All 7 images are 48 x 64 pixels. 7 are smaller than what the network sees, and enlarged."
+    )
 
 
 def test_grouping_by_look_keeps_copies_on_one_side(tmp_path):
@@ -277,7 +338,7 @@ def test_findings_are_printed_and_kept(tmp_path: Path, server: Server):
     assert "NEAR_DUPLICATES" in done.out
     assert "Near-duplicates across splits:" in done.err
     kept = json.loads((tmp_path / "run" / "data_check.json").read_text())
-    assert len(kept["findings"]) == 9
+    assert len(kept["findings"]) == 10
     (tmp_path / "run" / "data_check.json").write_bytes(b"\0" * 40)
     again = server.call("data", "config.yaml", "--check", "--run-dir", "run", cwd=tmp_path)
     assert "data_check.json is damaged" in again.succeeded().err

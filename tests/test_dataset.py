@@ -334,8 +334,11 @@ def test_what_was_done_to_the_images_is_recorded(tmp_path: Path) -> None:
         "skipped": [],
         # Eight images are 6 : 1 : 1 at best.
         "split_deviation_percent": {label: pytest.approx([5.0, -2.5, -2.5]) for label in CLASSES},
+        "blanked": [],
     }
     row = row_of(dataset, tmp_path / "run")["cecum/000.png"]
+    assert dataset.sizes is not None
+    assert dataset.sizes[row].tolist() == [10, 12]
     assert (dataset.images[row] == 77).all()
     assert listener.images == 24
     left_out, deviations = listener.notes
@@ -509,6 +512,22 @@ def test_an_array_cut_short_is_built_again(tmp_path: Path) -> None:
     assert np.array_equal(prepared(root, tmp_path / "run").images, before)
 
 
+def test_a_table_of_an_older_version_is_read_without_its_sizes(tmp_path: Path) -> None:
+    root, run = as_folder(image_set(), tmp_path / "set"), tmp_path / "run"
+    before = prepared(root, run)
+    table, sums = run / "cache" / "images.csv", run / "cache" / "SHA256SUMS"
+    digest = hashlib.sha256(table.read_bytes()).hexdigest()
+    older = [line[:-2] for line in csv.reader(io.StringIO(table.read_text()))]
+    table.write_text("".join(",".join(line) + "\n" for line in older))
+    renewed = hashlib.sha256(table.read_bytes()).hexdigest()
+    sums.write_text(sums.read_text().replace(digest, renewed))
+    shutil.rmtree(root)
+    after = prepared(root, run)
+    assert after.digest == before.digest
+    assert after.sizes is not None
+    assert (after.sizes == -1).all()
+
+
 def test_two_runs_share_one_cache(tmp_path: Path) -> None:
     root, shared = as_folder(image_set(), tmp_path / "set"), str(tmp_path / "shared")
     first = prepared(root, tmp_path / "a", side_px=4, cache_dir=shared)
@@ -525,9 +544,14 @@ def test_other_images_or_another_side_are_another_cache(tmp_path: Path) -> None:
     root, shared = as_folder(image_set(), tmp_path / "set"), str(tmp_path / "shared")
     for number, changes in enumerate(({"side_px": 4}, {"side_px": 5}, {"limit_per_class": 4})):
         prepared(root, tmp_path / f"run{number}", cache_dir=shared, **changes)
+    blanked = prepared(
+        root, tmp_path / "blanked", side_px=4, cache_dir=shared, blank=[[0, 0.5, 1, 1]]
+    )
+    row = row_of(blanked, tmp_path / "blanked")["polyps/000.png"]
+    assert blanked.images[row].any(axis=(1, 2)).tolist() == [True, True, False, False]
     as_folder({"polyps/000.png": one_colour(99)}, root)
     changed = prepared(root, tmp_path / "changed", side_px=4, cache_dir=shared)
-    assert len(list(Path(shared).iterdir())) == 4
+    assert len(list(Path(shared).iterdir())) == 5
     row = row_of(changed, tmp_path / "changed")["polyps/000.png"]
     assert (changed.images[row] == colour_of(99)).all()
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from kvasir_prune import __version__
 from kvasir_prune.cli.data_check import findings_table
+from kvasir_prune.cli.layer_list import layers_named
 from kvasir_prune.cli.plan import document_of, sentences_of, table_of
 from kvasir_prune.cli.progress import RichProgress
 from kvasir_prune.cli.resuming import console, farewell
@@ -97,8 +98,8 @@ def data(
     """Read, decode, resize, divide and check the images; writes split.csv and data_check.json.
 
     The checks look for what makes a comparison worthless however good the network: copies and
-    near-duplicates on both sides of the split, borders and blanked regions that tell the class,
-    classes too small to judge. Those that failed are always told.
+    near-duplicates on both sides of the split; borders, blanked regions and sizes of files that
+    tell the class; classes too small to judge. Those that failed are always told.
     """
     folder = run_until("data", config, run_dir, set_)
     if check:
@@ -148,6 +149,11 @@ def report(
     """
     if len(what) == 1:
         config, folder = what[0], run_dir
+        if RunFolder(config).imported.exists():
+            from kvasir_prune.experiment.importing import renew_imported
+
+            print(renew_imported(RunFolder(config)))
+            return
         if config.is_dir():
             config, folder = config / "config.yaml", run_dir or config
         run_until("report", config, folder, set_, renew_report=True)
@@ -215,6 +221,42 @@ def status(
         watch_status(folder)
     else:
         Console().print(status_table(found))
+
+
+@app.command("import-thesis")
+def import_logs(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folder with Pruning, Evolution and Estimate.",
+            show_default=False,
+        ),
+    ],
+    layers: Annotated[
+        str,
+        typer.Option(
+            "--layers",
+            metavar="vgg16 | NAME:NODES,...",
+            help="Hidden layers of the pruned network, first to last.",
+        ),
+    ],
+    run_dir: Annotated[
+        Path, typer.Option("--run-dir", help="New folder for the ledger and the report.")
+    ],
+) -> None:
+    """Read the text logs of the program of 2020 into a ledger; write what they hold as a report.
+
+    The program (Charpentier 2020, chapter 5) appended to its logs and stopped
+    often: missing files and blank lines are expected, and what was found in
+    each file stands in the report. Pruning/removed.txt and Estimate/*.txt name
+    nodes, one line a layer, last hidden layer first; Pruning/loss.txt,
+    Pruning/accuracy.txt and Evolution/*.txt hold values, the first before any
+    removal.
+    """
+    from kvasir_prune.experiment.importing import import_thesis
+
+    print(import_thesis(folder, layers_named(layers), RunFolder(run_dir)))
 
 
 @app.command("config")

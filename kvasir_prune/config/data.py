@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from kvasir_prune.config.base import COSMETIC, Fraction, PositiveInt, Section
 
@@ -46,6 +46,18 @@ NEAR_DUPLICATES = "near_duplicates"
 """The `group_by` that needs no manifest."""
 
 
+def _is_a_rectangle(edges: list[float]) -> list[float]:
+    left, top, right, bottom = edges
+    if left >= right or top >= bottom:
+        raise ValueError(f"must be [left, top, right, bottom], left < right, top < bottom: {edges}")
+    return edges
+
+
+Rectangle = Annotated[
+    list[Fraction], Field(min_length=4, max_length=4), AfterValidator(_is_a_rectangle)
+]
+
+
 class FolderData(BaseData):
     """Keys of sources that read image files."""
 
@@ -60,6 +72,11 @@ class FolderData(BaseData):
     manifest, `near_duplicates` finds the groups: images that look almost the same."""
     max_deviation: Fraction = 0.05
     """With groups: the largest accepted difference between a wished and an achieved share."""
+
+    blank: list[Rectangle] = Field(default=[])
+    """Rectangles made black in every image, so that an inset or a text there tells no class: each
+    [left, top, right, bottom] in fractions of the width and height, [0, 0.67, 0.33, 1] for the
+    lower left. Whoever uses the network later must make the same rectangles black."""
 
     @model_validator(mode="after")
     def _groups_and_manifest_go_together(self) -> FolderData:

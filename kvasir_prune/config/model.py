@@ -7,6 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from kvasir_prune.config.base import PositiveInt, Section
+from kvasir_prune.types import LayerSize
+
+VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+"""Convolutions and filters of each block of configuration D."""
 
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -36,6 +40,16 @@ class Vgg16(BaseNetwork):
     """Dropout after fc1 and fc2."""
     weights: Literal["imagenet"] | None = None
     """Start from the ImageNet weights of the convolutions, or from the initializer."""
+
+    @property
+    def hidden_layers(self) -> tuple[LayerSize, ...]:
+        """The prunable layers, first to last."""
+        convolutions = (
+            LayerSize(f"block{block}_conv{number}", max(1, round(filters * self.width)))
+            for block, (convolutions, filters) in enumerate(VGG16_BLOCKS, start=1)
+            for number in range(1, convolutions + 1)
+        )
+        return (*convolutions, *(LayerSize(name, self.dense_units) for name in ("fc1", "fc2")))
 
     @model_validator(mode="after")
     def _imagenet_needs_its_own_shape(self) -> Vgg16:

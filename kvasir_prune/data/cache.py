@@ -1,7 +1,7 @@
 """Decoded, resized images in one memory-mapped array, built once and published whole.
 
     images.npy   (n, height, width, channels) uint8, RGB or grey
-    images.csv   row, path, sha256, class, given, group, conversions, fault
+    images.csv   an `image_table`: what is known of each image
     SHA256SUMS   digests of both, as `sha256sum -c` reads them
 
 The digests are published last: a folder without them, or with other bytes, holds nothing.
@@ -9,8 +9,6 @@ The digests are published last: a folder without them, or with other bytes, hold
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -19,7 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir_prune.data.blanking import Rectangle, make_black
 from kvasir_prune.data.decode import resize
+from kvasir_prune.data.image_table import CachedImage, from_csv, to_csv
 from kvasir_prune.data.layout import ImageRecord
 from kvasir_prune.data.source import Source, SourceImage
 from kvasir_prune.errors import DataError
@@ -27,18 +27,6 @@ from kvasir_prune.progress import Progress
 from kvasir_prune.publish import publish_text, publishing, sha256_file, sweep_partials
 
 IMAGES, TABLE, SUMS = "images.npy", "images.csv", "SHA256SUMS"
-COLUMNS = ("row", "path", "sha256", "class", "given", "group", "conversions", "fault")
-
-
-@dataclass(frozen=True)
-class CachedImage:
-    """One line of the table; `row` is its place in the array, None for a skipped file."""
-
-    row: int | None
-    record: ImageRecord
-    sha256: str
-    conversions: tuple[str, ...]
-    fault: str | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +44,7 @@ def build_cache(
     records: Sequence[ImageRecord],
     *,
     side_px: int | None,
+    blank: Sequence[Rectangle],
     skip_bad: bool,
     progress: Progress,
 ) -> None:
@@ -66,6 +55,7 @@ def build_cache(
         source: where the images are.
         records: which of them, sorted by path.
         side_px: side of the square results; None keeps the images' own size.
+        blank: rectangles that are made black in every image.
         skip_bad: leave out and record files that cannot be decoded, instead of failing.
         progress: told about every image.
 
@@ -83,7 +73,7 @@ def build_cache(
                 if pixels is not None:
                     array = _open(target, len(records), pixels) if array is None else array
                     _check_size(array, pixels, image.path)
-                    array[row] = pixels
+                    array[row] = make_black(pixels, blank)
                 found[image.path] = _line(image, records[row], row)
                 task.advance()
         table = [found[record.path] for record in records]
@@ -93,7 +83,7 @@ def build_cache(
             raise DataError("No image could be read.", where=folder)
         array.flush()  # type: ignore[attr-defined]
         del array
-    publish_text(folder / TABLE, _to_csv(table))
+    publish_text(folder / TABLE, to_csv(table))
     publish_text(folder / SUMS, _sums(folder))
 
 
@@ -103,8 +93,7 @@ def open_cache(folder: Path) -> ImageCache | None:
         sums = (folder / SUMS).read_text(encoding="utf-8")
         if sums != _sums(folder):
             return None
-        with (folder / TABLE).open(encoding="utf-8", newline="") as stream:
-            table = tuple(_from_csv(row) for row in csv.DictReader(stream))
+        table = from_csv((folder / TABLE).read_text(encoding="utf-8"))
         images = np.load(folder / IMAGES, mmap_mode="r")
     except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         return None
@@ -149,7 +138,8 @@ def _check_size(array: NDArray[np.uint8], pixels: NDArray[np.uint8], path: str) 
 
 def _line(image: SourceImage, record: ImageRecord, row: int) -> CachedImage:
     place = None if image.pixels is None else row
-    return CachedImage(place, record, image.sha256, image.conversions, image.fault)
+    size = None if image.pixels is None else image.pixels.shape[:2]
+    return CachedImage(place, record, image.sha256, image.conversions, image.fault, size)
 
 
 def refuse_bad(table: Collection[CachedImage]) -> None:
@@ -163,27 +153,3 @@ def refuse_bad(table: Collection[CachedImage]) -> None:
             where="data.root",
             fix="repair or delete them, or set data.on_bad_image: skip to leave them out",
         )
-
-
-def _to_csv(table: Sequence[CachedImage]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for line in table:
-        record = line.record
-        row = "" if line.row is None else line.row
-        known = (record.label, record.given or "", record.group or "")
-        conversions = "; ".join(line.conversions)
-        writer.writerow((row, record.path, line.sha256, *known, conversions, line.fault or ""))
-    return text.getvalue()
-
-
-def _from_csv(row: dict[str, str]) -> CachedImage:
-    record = ImageRecord(row["path"], row["class"], row["given"] or None, row["group"] or None)
-    return CachedImage(
-        int(row["row"]) if row["row"] else None,
-        record,
-        row["sha256"],
-        tuple(row["conversions"].split("; ")) if row["conversions"] else (),
-        row["fault"] or None,
-    )

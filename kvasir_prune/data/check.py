@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 
 from kvasir_prune.data import judging
 from kvasir_prune.data.dataset import Dataset
-from kvasir_prune.data.findings import BlankRegion, DataCheck, LeakedPair, RegionTells
+from kvasir_prune.data.findings import (
+    BlankRegion,
+    DataCheck,
+    Finding,
+    LeakedPair,
+    RegionTells,
+)
 from kvasir_prune.data.listing import Listing
 from kvasir_prune.data.near_duplicates import Pair, clusters, near_duplicates, unfit
-from kvasir_prune.data.shortcuts import blank_region, cells_of, predictability
+from kvasir_prune.data.shortcuts import blank_region, cells_of, predictability, size_tells
 from kvasir_prune.progress import Progress
 from kvasir_prune.types import SPLITS, TEST, TRAIN, VALIDATION
 
@@ -82,6 +88,7 @@ def check(
             judging.not_assessed("BORDER_TELLS_CLASS", "Borders and corners", why),
             judging.not_assessed("BLANK_REGION", "Blanked regions", why),
         ]
+    found.append(_sizes(dataset, images, few))
     return DataCheck(
         findings=found,
         look_alikes=_look_alikes(images, pairs),
@@ -100,6 +107,24 @@ def _edges(
         (cells[learnt], images.labels[learnt]), (cells[judged], images.labels[judged])
     )
     return accuracies, blank_region(cells, images.labels, images.names, judging.BLANK_DIFFERENCE)
+
+
+def _sizes(dataset: Dataset, images: _Images, few: bool) -> Finding:
+    found = None if dataset.sizes is None else dataset.sizes[images.rows]
+    if found is None or (found < 0).any():
+        why = "These images were resized by an older version, which did not keep their sizes."
+        return judging.not_assessed("IMAGE_SIZES", "Sizes of the images", why)
+    counted = Counter((int(height), int(width)) for height, width in found)
+    if len(counted) > 1 and few:
+        why = f"Fewer than {judging.ENOUGH_TO_JUDGE} validation images."
+        return judging.not_assessed("IMAGE_SIZES", "Sizes of the images", why)
+    learnt, judged = images.of(TRAIN), images.of(VALIDATION)
+    tells = (
+        size_tells((found[learnt], images.labels[learnt]), (found[judged], images.labels[judged]))
+        if len(counted) > 1
+        else None
+    )
+    return judging.sizes(counted, min(images.pixels.shape[1:3]), tells, len(images.names))
 
 
 def _look_alikes(images: _Images, pairs: Sequence[Pair]) -> list[list[str]]:

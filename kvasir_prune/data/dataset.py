@@ -16,15 +16,10 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from kvasir_prune.config.data import DataConfig, FolderData
-from kvasir_prune.data.cache import (
-    CachedImage,
-    ImageCache,
-    build_cache,
-    is_damaged,
-    open_cache,
-    refuse_bad,
-)
+from kvasir_prune.data.blanking import Rectangle
+from kvasir_prune.data.cache import ImageCache, build_cache, is_damaged, open_cache, refuse_bad
 from kvasir_prune.data.facts import deviation_lines, facts_of
+from kvasir_prune.data.image_table import CachedImage
 from kvasir_prune.data.layout import ImageRecord
 from kvasir_prune.data.near_duplicates import clusters, near_duplicates, refuse_unfit
 from kvasir_prune.data.open_source import open_source
@@ -49,6 +44,7 @@ class Dataset:
         rows: split -> rows of `images`, ordered by path.
         digest: SHA-256 of the split file: names, contents, classes, groups and splits.
         pixels: SHA-256 of the decoded and resized images: another decoder may give others.
+        sizes: (n, 2) int64, height and width in pixels before resizing; -1 where not known.
     """
 
     images: NDArray[np.uint8]
@@ -57,6 +53,7 @@ class Dataset:
     rows: Mapping[str, NDArray[np.intp]]
     digest: str
     pixels: str = ""
+    sizes: NDArray[np.int64] | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -108,7 +105,8 @@ def prepare(
             items = _grouped_by_look(cache, lines, items, progress)
         fractions = config.fractions.model_dump()
         assigned = split(items, fractions, seed, max_deviation=limit)
-        facts = facts_of(config.source, cache, items, deviations(items, assigned, fractions))
+        deviating = deviations(items, assigned, fractions)
+        facts = facts_of(config.source, cache, items, deviating, _blank(config))
         progress.note(deviation_lines(facts))
         publish_text(facts_file, facts.model_dump_json(indent=2) + "\n")
         publish_text(split_file, _split_csv(items, assigned))
@@ -130,7 +128,13 @@ def _build(
         with FileLock(folder / ".lock"):
             if open_cache(folder) is None:
                 build_cache(
-                    folder, source, records, side_px=side_px, skip_bad=skip_bad, progress=progress
+                    folder,
+                    source,
+                    records,
+                    side_px=side_px,
+                    blank=_blank(config),
+                    skip_bad=skip_bad,
+                    progress=progress,
                 )
             cache = open_cache(folder)
     if cache is None:
@@ -155,7 +159,9 @@ def _cache_folder(
     if config.cache_dir is None:
         own.mkdir(parents=True, exist_ok=True)
         return own
-    shared = Path(config.cache_dir).expanduser() / _cache_key(source, records, side_px)
+    shared = Path(config.cache_dir).expanduser() / _cache_key(
+        source, records, side_px, _blank(config)
+    )
     shared.mkdir(parents=True, exist_ok=True)
     if own.exists():
         shutil.rmtree(own)
@@ -163,8 +169,18 @@ def _cache_folder(
     return shared
 
 
-def _cache_key(source: Source, records: Sequence[ImageRecord], side_px: int | None) -> str:
-    known = (source.fingerprint, str(side_px), *(f"{r.path} {r.group}" for r in records))
+def _blank(config: DataConfig) -> Sequence[Rectangle]:
+    return config.blank if isinstance(config, FolderData) else ()
+
+
+def _cache_key(
+    source: Source,
+    records: Sequence[ImageRecord],
+    side_px: int | None,
+    blank: Sequence[Rectangle],
+) -> str:
+    made = (str(side_px), *([str([*map(list, blank)])] if blank else []))
+    known = (source.fingerprint, *made, *(f"{r.path} {r.group}" for r in records))
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
 
 
@@ -243,11 +259,11 @@ def _assemble(
     classes = tuple(sorted({item.label for item in items}))
     number = {label: place for place, label in enumerate(classes)}
     labels = np.full(len(cache.table), -1, np.int64)
+    sizes = np.array([line.size or (-1, -1) for line in cache.table], np.int64)
     rows: dict[str, list[int]] = {name: [] for name in SPLITS}
     for line, entry in zip((c for c in cache.table if c.row is not None), lines, strict=True):
         labels[line.row] = number[line.record.label]
         rows[entry["split"]].append(line.row)  # type: ignore[arg-type]
     ordered = {name: np.array(places, np.intp) for name, places in rows.items()}
-    return Dataset(
-        cache.images, labels, classes, ordered, hashlib.sha256(content).hexdigest(), cache.digest
-    )
+    digest = hashlib.sha256(content).hexdigest()
+    return Dataset(cache.images, labels, classes, ordered, digest, cache.digest, sizes)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from kvasir_prune.data.blanking import Rectangle
 from kvasir_prune.data.cache import ImageCache
 from kvasir_prune.data.split import Item
 from kvasir_prune.types import SPLITS
@@ -24,6 +25,7 @@ class DataFacts(BaseModel):
         skipped: files left out because they could not be decoded, with the reason.
         split_deviation_percent: class -> achieved minus wished share of train, validation and
             test, in percentage points; 0 for splits that the set itself brings.
+        blanked: rectangles that were made black, as `data.blank` has them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +37,7 @@ class DataFacts(BaseModel):
     conversions: dict[str, int]
     skipped: list[str]
     split_deviation_percent: dict[str, list[float]]
+    blanked: list[list[float]] = []
 
 
 def facts_of(
@@ -42,6 +45,7 @@ def facts_of(
     cache: ImageCache,
     items: Sequence[Item],
     deviations: Mapping[str, Mapping[str, float]],
+    blank: Sequence[Rectangle],
 ) -> DataFacts:
     """Collect the facts about prepared images.
 
@@ -50,6 +54,7 @@ def facts_of(
         cache: the decoded images.
         items: those that are used.
         deviations: class -> split -> achieved minus wished share.
+        blank: rectangles that were made black.
     """
     groups = {item.group for item in items if item.group is not None}
     conversions = Counter(name for line in cache.table for name in line.conversions)
@@ -64,6 +69,7 @@ def facts_of(
             label: [by_split.get(name, 0.0) * 100 for name in SPLITS]
             for label, by_split in deviations.items()
         },
+        blanked=[list(rectangle) for rectangle in blank],
     )
 
 

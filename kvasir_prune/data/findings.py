@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -26,6 +27,15 @@ class BlankRegion(BaseModel):
     right: float
     bottom: float
     share: dict[str, float]
+
+    @property
+    def rectangle(self) -> list[float]:
+        """The rectangle as `data.blank` takes it, rounded outwards to hundredths."""
+        near, far = (self.left, self.top), (self.right, self.bottom)
+        return [
+            *(math.floor(round(edge * 100, 6)) / 100 for edge in near),
+            *(math.ceil(round(edge * 100, 6)) / 100 for edge in far),
+        ]
 
     @property
     def place(self) -> str:
@@ -57,6 +67,20 @@ class RegionTells(BaseModel):
     low: float
     reference: float
     excess_low: float
+
+
+class SizeTells(BaseModel):
+    """How well the size of the file alone tells the class: balanced accuracy, 0 to 1.
+
+    Attributes:
+        accuracy: of a classifier that knows nothing but height and width.
+        low: the lower end of its interval.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    accuracy: float
+    low: float
 
 
 class Finding(BaseModel):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from kvasir_prune.data.findings import BlankRegion, Finding, Outcome, RegionTells
+from kvasir_prune.data.findings import BlankRegion, Finding, Outcome, RegionTells, SizeTells
 from kvasir_prune.types import SPLITS, TEST, TRAIN
 
 BALANCED = 3.0
@@ -163,6 +163,43 @@ def border(tells: Mapping[str, RegionTells], classes: int) -> Finding:
     )
 
 
+def sizes(
+    counted: Mapping[tuple[int, int], int], side_px: int, tells: SizeTells | None, classes: int
+) -> Finding:
+    """Judge the sizes of the files before they were resized.
+
+    Args:
+        counted: (height, width) in pixels -> images.
+        side_px: shorter side of what the network sees.
+        tells: how well they tell the class; None where all files have one size.
+        classes: number of classes.
+    """
+    enlarged = sum(count for size, count in counted.items() if min(size) < side_px)
+    small = f" {enlarged:,} are smaller than what the network sees, and enlarged." * (enlarged > 0)
+    smallest, largest = (
+        " x ".join(map(str, reversed(choose(counted, key=lambda size: size[0] * size[1]))))
+        for choose in (min, max)
+    )
+    if tells is None:
+        sentence = f"All {sum(counted.values()):,} images are {smallest} pixels.{small}"
+    else:
+        sentence = (
+            f"The images have {len(counted):,} sizes, from {smallest} to {largest} pixels.{small} "
+            f"A simple classifier that knows nothing but the size names {tells.accuracy:.0%} of "
+            f"the classes right (balanced; chance {1 / classes:.0%}). Surely more than "
+            f"{ABOVE_CHANCE * 100:.0f} points above chance is a warning: stretched to one size, "
+            "the images still show what they were, by their proportions and their sharpness."
+        )
+    telling = tells is not None and tells.low > 1 / classes + ABOVE_CHANCE
+    return Finding(
+        code="IMAGE_SIZES",
+        title="Sizes of the images",
+        severity="major",
+        outcome="warning" if telling else "passed",
+        sentence=sentence,
+    )
+
+
 def blank(region: BlankRegion | None) -> Finding:
     """Judge a region that is black more often in one class than in another."""
     found: Outcome = "passed" if region is None else "failed"
@@ -181,6 +218,8 @@ def blank(region: BlankRegion | None) -> Finding:
             f"{region.share[most]:.0%} of the images of {most}, but in "
             f"{region.share[least]:.0%} of {least}. A network can tell these classes by it."
         )
+        if region.place != "edge":
+            sentence += f" data.blank: [{region.rectangle}] makes it black in all images."
     return Finding(
         code="BLANK_REGION",
         title="Blanked regions",

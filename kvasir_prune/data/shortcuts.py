@@ -8,13 +8,14 @@ but the edge shows how far they go.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
-from kvasir_prune.data.findings import BlankRegion, RegionTells
+from kvasir_prune.data.findings import BlankRegion, RegionTells, SizeTells
 from kvasir_prune.progress import Progress
 
 CELLS = 12
@@ -27,6 +28,7 @@ DARK = 24
 CERTAIN = 1e-3
 """p of the chi-squared test above which a blank region counts as chance; many cells are tried."""
 DRAWS = 1000
+_LEAST_OF_A_SIZE = 5
 
 Floats = NDArray[np.float64]
 _FIRST, _LAST, _MIDDLE = slice(0, CORNER), slice(-CORNER, None), slice(CORNER, -CORNER)
@@ -82,7 +84,7 @@ def predictability(
         learnt: cells and labels that it is fitted to.
         judged: cells and labels of other images.
     """
-    accuracies = {name: _accuracies(cells, learnt, judged) for name, cells in REGIONS.items()}
+    accuracies = {name: _cells_tell(cells, learnt, judged) for name, cells in REGIONS.items()}
     found = {}
     for name in REGIONS:
         if name in ("inside", "centre"):
@@ -97,21 +99,49 @@ def predictability(
     return found
 
 
-def _accuracies(
+def size_tells(
+    learnt: tuple[NDArray[np.int64], NDArray[np.int64]],
+    judged: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> SizeTells:
+    """Return how well the size of the file alone tells the class, by a small decision tree.
+
+    Args:
+        learnt: heights and widths (n, 2), and labels, that it is fitted to.
+        judged: those of other images.
+    """
+    from sklearn.tree import DecisionTreeClassifier
+
+    model = DecisionTreeClassifier(
+        min_samples_leaf=_LEAST_OF_A_SIZE, class_weight="balanced", random_state=0
+    )
+    accuracies = _accuracies(model, learnt, judged)
+    return SizeTells(accuracy=float(accuracies[0]), low=float(np.percentile(accuracies[1:], 2.5)))
+
+
+def _cells_tell(
     cells: NDArray[np.bool_],
     learnt: tuple[Floats, NDArray[np.int64]],
     judged: tuple[Floats, NDArray[np.int64]],
 ) -> Floats:
-    """Return the balanced accuracy on the judged images, then on every bootstrap draw of them."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=300)
-    ).fit(learnt[0][:, cells].reshape(len(learnt[0]), -1), learnt[1])
+    )
+    seen, others = (
+        (part[:, cells].reshape(len(part), -1), labels) for part, labels in (learnt, judged)
+    )
+    return _accuracies(model, seen, others)
+
+
+def _accuracies(
+    model: Any, learnt: tuple[NDArray[Any], Any], judged: tuple[NDArray[Any], Any]
+) -> Floats:
+    """Return the balanced accuracy on the judged images, then on every bootstrap draw of them."""
     labels = judged[1]
-    right = model.predict(judged[0][:, cells].reshape(len(labels), -1)) == labels
+    right = model.fit(*learnt).predict(judged[0]) == labels
     count = len(labels)
     draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), DRAWS)
     weights = np.concatenate([np.ones((1, count)), draws])

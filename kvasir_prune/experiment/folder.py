@@ -132,6 +132,11 @@ class RunFolder:
         return self.path / "report"
 
     @property
+    def imported(self) -> Path:
+        """Record of the logs of 2020 that were imported here; a run has none (JSON)."""
+        return self.report / "imported.json"
+
+    @property
     def report_files(self) -> tuple[Path, ...]:
         """The report; its last file is written last."""
         return tuple(self.report / f"report.{kind}" for kind in ("md", "html", "json"))

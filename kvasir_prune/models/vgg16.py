@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import keras
 import numpy as np
 
-from kvasir_prune.config.model import Vgg16
+from kvasir_prune.config.model import VGG16_BLOCKS, Vgg16
 from kvasir_prune.errors import ModelError
 
-BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
 
 
@@ -25,23 +25,23 @@ def layers(config: Vgg16) -> list[keras.layers.Layer]:
         offset = [-mean for mean in IMAGENET_MEAN_RGB]
         first = keras.layers.Rescaling(1.0, offset=offset, name="imagenet_mean")
     stack = [first]
-    for block, (convolutions, filters) in enumerate(BLOCKS, start=1):
-        for number in range(1, convolutions + 1):
-            name = f"block{block}_conv{number}"
-            stack += _convolution(name, max(1, round(filters * config.width)), config)
+    hidden = iter(config.hidden_layers)
+    for block, (convolutions, _) in enumerate(VGG16_BLOCKS, start=1):
+        for layer in islice(hidden, convolutions):
+            stack += _convolution(layer.name, layer.nodes, config)
         stack.append(keras.layers.MaxPooling2D(2, name=f"block{block}_pool"))
     stack.append(keras.layers.Flatten(name="flatten"))
-    for name in ("fc1", "fc2"):
+    for layer in hidden:
         stack.append(
             keras.layers.Dense(
-                config.dense_units,
+                layer.nodes,
                 activation="relu",
                 kernel_initializer=config.initializer,
-                name=name,
+                name=layer.name,
             )
         )
         if config.dropout:
-            stack.append(keras.layers.Dropout(config.dropout, name=f"{name}_dropout"))
+            stack.append(keras.layers.Dropout(config.dropout, name=f"{layer.name}_dropout"))
     return stack
 
 
@@ -85,7 +85,7 @@ def copy_convolutions(source: keras.Model, model: keras.Model) -> None:
         source: a VGG-16 with the layer names of `keras.applications`.
         model: one of ours; block1_conv1 receives its kernel with the input channels reversed.
     """
-    for block, (convolutions, _) in enumerate(BLOCKS, start=1):
+    for block, (convolutions, _) in enumerate(VGG16_BLOCKS, start=1):
         for number in range(1, convolutions + 1):
             name = f"block{block}_conv{number}"
             kernel, bias = source.get_layer(name).get_weights()

@@ -63,7 +63,7 @@ def _tables(record: Record) -> list[Table]:
     )
     return [
         tables.loss_and_accuracy(record),
-        tables.nodes_per_layer(record),
+        tables.nodes_per_layer(record.results.layers),
         *per_split,
         *([] if record.results.assessment is None else judgement.tables(record.results.assessment)),
         facts.evolution(record),

@@ -17,47 +17,73 @@ from kvasir_prune.types import TRAIN, VALIDATION
 _LABEL_GAP = 0.125  # inches between two lines of small text
 
 
-class _Curve(NamedTuple):
+class Curve(NamedTuple):
+    """The values of one split, `y` against `x`; accuracies in percent."""
+
     split: str
     x: Sequence[float]
     y: Sequence[float]
 
 
+class Stretch(NamedTuple):
+    """A layer, and how many nodes were removed when its pruning began and when it ended."""
+
+    layer: str
+    start: int
+    end: int
+
+
+def curves_of(points: Sequence[EvolutionPoint], quantity: str, names: Sequence[str]) -> list[Curve]:
+    """Return the curves of `loss` or `accuracy`, one for each of the named splits."""
+    removed = [point.removed for point in points]
+    scale = 100 if quantity == "accuracy" else 1
+    return [
+        Curve(name, removed, [scale * getattr(getattr(p, name), quantity) for p in points])
+        for name in names
+    ]
+
+
+def stretches_of(points: Sequence[EvolutionPoint]) -> list[Stretch]:
+    """Return the stretches of the layers, in the order of pruning."""
+    start, found = points[0].removed, []
+    for layer, members in groupby(points, key=lambda point: point.layer):
+        end = list(members)[-1].removed
+        if layer is not None:
+            found.append(Stretch(layer, start, end))
+        start = end
+    return found
+
+
 def evolution(
-    points: Sequence[EvolutionPoint],
+    curves: Sequence[Curve],
+    stretches: Sequence[Stretch],
     quantity: str,
-    names: Sequence[str],
     turn: TurningPoint | None = None,
 ) -> Figure:
     """Draw one quantity against the number of removed nodes.
 
     Args:
-        points: in the order of pruning, two or more.
+        curves: one or more, of two or more points each.
+        stretches: where each layer's pruning began and ended.
         quantity: `loss` or `accuracy`.
-        names: splits to draw a curve for.
         turn: is marked and named, if there is one.
     """
     figure = Figure(figsize=(8.2, 3.7))
     axes = figure.add_axes((0.08, 0.14, 0.82, 0.62))
-    removed = [point.removed for point in points]
-    scale = 100 if quantity == "accuracy" else 1
-    curves = [
-        _Curve(name, removed, [scale * getattr(getattr(p, name), quantity) for p in points])
-        for name in names
-    ]
-    axes.set_xlim(removed[0], removed[-1])
+    axes.set_xlim(min(curve.x[0] for curve in curves), max(curve.x[-1] for curve in curves))
     axes.set_xlabel("Nodes removed")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     _draw_curves(axes, curves, quantity)
     if len(curves) == 1:
         axes.axhline(curves[0].y[0], color=INK, linestyle=":", linewidth=0.8, alpha=0.7)
-    _mark_layers(axes, points)
+    _mark_layers(axes, stretches)
     if turn is not None:
+        scale = 100 if quantity == "accuracy" else 1
         _mark_turn(axes, turn, getattr(turn.test_then, quantity) * scale)
     return figure
 
 
-def _draw_curves(axes: Any, curves: Sequence[_Curve], quantity: str) -> None:
+def _draw_curves(axes: Any, curves: Sequence[Curve], quantity: str) -> None:
     """Draw curves and write each one's name where it ends."""
     accuracy = quantity == "accuracy"
     axes.set_ylabel("Accuracy (%)" if accuracy else "Loss (nats)")
@@ -93,27 +119,18 @@ def _draw_curves(axes: Any, curves: Sequence[_Curve], quantity: str) -> None:
     axes.set_ylim(low, high)
 
 
-def _mark_layers(axes: Any, points: Sequence[EvolutionPoint]) -> None:
+def _mark_layers(axes: Any, stretches: Sequence[Stretch]) -> None:
     """Draw where each layer was finished, and its name above the stretch it took."""
-    first, last = points[0].removed, points[-1].removed
-    starts, names, ends = [], [], []
-    start = first
-    for layer, members in groupby(points, key=lambda point: point.layer):
-        end = list(members)[-1].removed
-        if layer is not None:
-            starts.append(start)
-            names.append(notation.printable(layer))
-            ends.append(end)
-        start = end
-    for end in ends[:-1]:
-        axes.axvline(end, color=INK, linewidth=0.5, alpha=0.45)
+    first, last = axes.get_xlim()
+    for stretch in stretches[:-1]:
+        axes.axvline(stretch.end, color=INK, linewidth=0.5, alpha=0.45)
     width = axes.get_position().width * axes.figure.get_figwidth()
-    middles = [(s + e) / 2 for s, e in zip(starts, ends, strict=True)]
+    middles = [(stretch.start + stretch.end) / 2 for stretch in stretches]
     overhang = 0.05 * (last - first)
     places = spread(middles, _LABEL_GAP / width * (last - first), first, last + overhang)
-    for middle, place, name in zip(middles, places, names, strict=True):
+    for middle, place, stretch in zip(middles, places, stretches, strict=True):
         axes.annotate(
-            name,
+            notation.printable(stretch.layer),
             xy=(middle, 1.0),
             xytext=(place, 1.1),
             xycoords=axes.get_xaxis_transform(),
@@ -160,7 +177,7 @@ def training_history(training: Training) -> Figure:
         axes = figure.add_axes((left, 0.17, 0.27, 0.72))
         scale = 100 if quantity == "accuracy" else 1
         curves = [
-            _Curve(name, x, [scale * getattr(e, f"{name}_{quantity}") for e in training.epochs])
+            Curve(name, x, [scale * getattr(e, f"{name}_{quantity}") for e in training.epochs])
             for name in (TRAIN, VALIDATION)
         ]
         axes.set_xlabel("Epoch")

@@ -54,17 +54,23 @@ def draw(record: Record) -> dict[str, str]:
 def _plots(record: Record) -> Iterator[tuple[str, Callable[[], Figure]]]:
     points, turn = record.results.evolution, record.results.turning_point
     if len(points) > 1:
-        yield "evolution_loss_all", lambda: curves.evolution(points, "loss", _ALL, turn)
-        yield "evolution_loss_test", lambda: curves.evolution(points, "loss", (TEST,), turn)
-        yield "evolution_accuracy_all", lambda: curves.evolution(points, "accuracy", _ALL, turn)
-        yield "evolution_accuracy_test", lambda: curves.evolution(points, "accuracy", (TEST,), turn)
+        stretches = curves.stretches_of(points)
+        for quantity in ("loss", "accuracy"):
+            for shown, names in (("all", _ALL), ("test", (TEST,))):
+                drawn = curves.curves_of(points, quantity, names)
+                yield (
+                    f"evolution_{quantity}_{shown}",
+                    lambda drawn=drawn, quantity=quantity: curves.evolution(  # type: ignore[misc]
+                        drawn, stretches, quantity, turn
+                    ),
+                )
     if record.results.training.epochs:
         yield "training_history", lambda: curves.training_history(record.results.training)
     if record.results.assessment is not None:
         judged = record.results.assessment.comparison
         yield "reliability", lambda: reliability(judged)
     if record.results.layers:
-        yield "nodes_per_layer", lambda: _nodes_per_layer(record.results.layers)
+        yield "nodes_per_layer", lambda: nodes_per_layer(record.results.layers)
     deltas = {name: record.results.splits[name].confusion_delta_percent for name in splits(record)}
     cells = [value for delta in deltas.values() for row in delta for value in row]
     most = max((abs(value) for value in cells if value is not None), default=0.0)
@@ -83,8 +89,8 @@ _BARS: dict[str, dict[str, Any]] = {
 }
 
 
-def _nodes_per_layer(layers: Sequence[Layer]) -> Figure:
-    """Thesis Table 5.2 as bars of equal length, one pair a layer."""
+def nodes_per_layer(layers: Sequence[Layer]) -> Figure:
+    """Draw thesis Table 5.2 as bars of equal length, one pair a layer."""
     row = 0.36  # inches
     figure = Figure(figsize=(8.2, row * (len(layers) + 1)))
     axes = figure.add_axes((0.2, 0.0, 0.66, 1.0))

@@ -42,6 +42,12 @@ def count(number: int | None, missing: str = DASH) -> str:
     return missing if number is None else _minus(f"{number:,}")
 
 
+def rectangle(edges: Sequence[float]) -> str:
+    """Write a part of an image, edges as fractions: left 0 % to 33 %, top 67 % to 100 %."""
+    left, top, right, bottom = (f"{edge:.0%}" for edge in edges)
+    return f"from the left {left} to {right}, from the top {top} to {bottom}"
+
+
 def signed_count(number: int | None) -> str:
     """Write a change of a count, such as +11, -1,337 or 0."""
     if number is None:

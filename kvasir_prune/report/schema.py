@@ -160,6 +160,7 @@ class Data(Part):
     conversions: dict[str, int]
     skipped: list[str]
     split_deviation_percent: dict[str, list[float]]
+    blanked: list[list[float]] = []
 
 
 class GroupedClasses(Part):

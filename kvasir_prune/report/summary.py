@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kvasir_prune.report import captions, notation
 from kvasir_prune.report.judgement import FLIPS_SHOWN
-from kvasir_prune.report.schema import Record, Split
+from kvasir_prune.report.schema import Record, Split, TurningPoint
 from kvasir_prune.report.tables import classes, splits
 from kvasir_prune.types import TEST
 
@@ -201,17 +201,7 @@ def caveats(record: Record) -> dict[str, str]:
         found["evolution"] = captions.note("evolution_empty")
     turn = record.results.turning_point
     if turn is not None:
-        found["turn"] = captions.note(
-            "turning_point",
-            removed=notation.count(turn.removed),
-            after=notation.count(turn.removed_after),
-            then=notation.loss(turn.test_then.loss),
-            accuracy=notation.percent(turn.test_then.accuracy),
-            now=notation.loss(turn.test_at_the_end.loss),
-            split=notation.split_name(record.results.pruning.scoring_split),
-            judged_then=notation.loss(turn.judged_then),
-            judged_now=notation.loss(turn.judged_at_the_end),
-        )
+        found["turn"] = turning_sentence(turn, record.results.pruning.scoring_split)
     if not record.results.training.epochs:
         found["training"] = captions.note("training_empty")
     if not record.results.layers:
@@ -237,3 +227,18 @@ def caveats(record: Record) -> dict[str, str]:
                 "no_images", split=notation.split_name(name), classes=notation.listing(empty)
             )
     return found
+
+
+def turning_sentence(turn: TurningPoint, judged_on: str) -> str:
+    """Say from where on pruning fitted the split that judged and no other."""
+    return captions.note(
+        "turning_point",
+        removed=notation.count(turn.removed),
+        after=notation.count(turn.removed_after),
+        then=notation.loss(turn.test_then.loss),
+        accuracy=notation.percent(turn.test_then.accuracy),
+        now=notation.loss(turn.test_at_the_end.loss),
+        split=notation.split_name(judged_on),
+        judged_then=notation.loss(turn.judged_then),
+        judged_now=notation.loss(turn.judged_at_the_end),
+    )

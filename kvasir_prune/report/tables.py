@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kvasir_prune.report import captions, notation
 from kvasir_prune.report.captions import Words
-from kvasir_prune.report.schema import Record, Split
+from kvasir_prune.report.schema import Layer, Record, Split
 from kvasir_prune.types import SPLITS, TEST
 
 Row = tuple[str, ...]
@@ -94,12 +94,12 @@ def _outcome_row(record: Record, name: str) -> Row:
     )
 
 
-def nodes_per_layer(record: Record) -> Table:
+def nodes_per_layer(layers: Sequence[Layer]) -> Table:
     """Return thesis Table 5.2: the nodes of each layer, by estimated importance and removal."""
-    measured = [(layer.important, layer.zero, layer.worse) for layer in record.results.layers]
+    measured = [(layer.important, layer.zero, layer.worse) for layer in layers]
     sums = [_sum_of_known(column) for column in zip(*measured, strict=True)] or [None] * 3
-    nodes = sum(layer.nodes for layer in record.results.layers)
-    removed = sum(layer.removed for layer in record.results.layers)
+    nodes = sum(layer.nodes for layer in layers)
+    removed = sum(layer.removed for layer in layers)
     return Table(
         "nodes_per_layer",
         captions.of_table("nodes_per_layer"),
@@ -110,7 +110,7 @@ def nodes_per_layer(record: Record) -> Table:
         ),
         tuple(
             _layer_row(layer.name, layer.nodes, known, layer.removed)
-            for layer, known in zip(record.results.layers, measured, strict=True)
+            for layer, known in zip(layers, measured, strict=True)
         ),
         _layer_row("All layers", nodes, sums, removed),
     )

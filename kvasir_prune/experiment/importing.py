@@ -1,0 +1,52 @@
+"""From the text logs of 2020 to a ledger and a report of what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kvasir_prune.errors import RunFolderError
+from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.ledger.thesis_logs import entries_of, evolution_of, read_logs
+from kvasir_prune.publish import sha256_file
+from kvasir_prune.report.imported import imported_record, read_imported
+from kvasir_prune.report.imported_page import write_imported
+from kvasir_prune.types import LayerSize
+
+
+def import_thesis(logs_folder: Path, layers: Sequence[LayerSize], folder: RunFolder) -> Path:
+    """Write the ledger and the report of some logs.
+
+    Args:
+        logs_folder: holds `Pruning`, `Evolution` and `Estimate`.
+        layers: the network's hidden layers, first to last.
+        folder: new or empty; receives `pruning.h5` and `report/`.
+
+    Returns:
+        Path of the HTML file.
+
+    Raises:
+        RunFolderError: the folder holds other files.
+        LedgerError: there are no logs, or they do not fit the layers.
+    """
+    logs = read_logs(logs_folder, layers)
+    if folder.path.exists() and any(folder.path.iterdir()):
+        raise RunFolderError(
+            "The folder for the imported logs is not empty.",
+            where=folder.path,
+            expected="a new or empty folder",
+            fix="give another one with --run-dir",
+        )
+    folder.report.mkdir(parents=True)
+    baseline, entries = entries_of(logs)
+    digests = {f"sha256 {name}": sha256_file(logs_folder / name) for name in logs.read}
+    ledger = HDF5Ledger(folder.ledger, layers=logs.layers, baseline=baseline, identity=digests)
+    ledger.record(entries)
+    ledger.record_evolution(evolution_of(logs))
+    return write_imported(imported_record(logs, logs_folder), folder.report)
+
+
+def renew_imported(folder: RunFolder) -> Path:
+    """Write the report of imported logs anew; returns and raises as `import_thesis`."""
+    return write_imported(read_imported(folder.imported), folder.report)

@@ -1,0 +1,120 @@
+"""The renderings of imported logs: as much of a report as they hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from markupsafe import Markup
+
+from kvasir_prune.publish import publish_text
+from kvasir_prune.report import captions, figures, html, markdown, notation, tables
+from kvasir_prune.report.curves import Curve, Stretch, evolution
+from kvasir_prune.report.drawing import house_style, to_svg
+from kvasir_prune.report.imported import ImportedRecord
+from kvasir_prune.report.summary import turning_sentence
+from kvasir_prune.report.tables import Column, Row, Table, columns
+from kvasir_prune.types import SPLITS, VALIDATION
+
+_TEST_FIRST = tuple(reversed(SPLITS))
+
+
+def write_imported(record: ImportedRecord, folder: Path) -> Path:
+    """Publish `report.html`, `report.md`, the figures and `imported.json`.
+
+    Args:
+        record: what to say.
+        folder: existing folder; earlier renderings in it are replaced.
+
+    Returns:
+        Path of the HTML file.
+    """
+    drawn, turn = _draw(record), record.turning_point
+    (folder / "figures").mkdir(exist_ok=True)
+    for name, svg in drawn.items():
+        publish_text(folder / "figures" / f"{name}.svg", svg)
+    values = {
+        "source": notation.printable(record.source),
+        "turn": None if turn is None else turning_sentence(turn, VALIDATION),
+        "nodes": tables.nodes_per_layer(record.layers),
+        "evolution": _evolution_table(record),
+        "found": _found_table(record),
+        "note": captions.note,
+        "figures": [(name, captions.of_figure(name)) for name in drawn],
+    }
+    text = markdown.render_template("imported.md.j2", values)
+    publish_text(folder / "report.md", text)
+    drawings = {name: Markup(svg) for name, svg in drawn.items()}
+    page = html.render_template("imported.html.j2", {**values, "drawings": drawings})
+    publish_text(folder / "report.html", page)
+    publish_text(folder / "imported.json", record.model_dump_json(indent=2) + "\n")
+    return folder / "report.html"
+
+
+def _draw(record: ImportedRecord) -> dict[str, str]:
+    stretches = [Stretch(layer.name, layer.begun, layer.ended) for layer in record.order]
+    found = {}
+    with house_style():
+        for quantity in ("loss", "accuracy"):
+            curves = list(_curves(record, quantity))
+            if curves:
+                name = f"imported_{quantity}"
+                plot = evolution(curves, stretches, quantity, record.turning_point)
+                found[name] = to_svg(plot, name, captions.of_figure(name).alt)
+        name = "nodes_per_layer"
+        plot = figures.nodes_per_layer(record.layers)
+        found[name] = to_svg(plot, name, captions.of_figure(name).alt)
+    return found
+
+
+def _curves(record: ImportedRecord, quantity: str) -> Iterator[Curve]:
+    scale = 100 if quantity == "accuracy" else 1
+    for split in _TEST_FIRST:
+        for one in record.series:
+            drawn = any(value is not None for value in one.values[1:])
+            if (one.split, one.quantity) == (split, quantity) and drawn:
+                values = [math.nan if v is None else scale * v for v in one.values]
+                while values and math.isnan(values[-1]):
+                    values.pop()
+                yield Curve(split, range(len(values)), values)
+
+
+def _evolution_table(record: ImportedRecord) -> Table:
+    names = [notation.split_name(split) for split in _TEST_FIRST]
+    ends = [("(before pruning)", 0), *((layer.name, layer.ended) for layer in record.order)]
+    return Table(
+        "evolution",
+        captions.of_table("imported_evolution"),
+        (
+            *columns("Layer", "Removed"),
+            *columns("", *names, group="Loss")[1:],
+            *columns("", *names, group="Accuracy")[1:],
+        ),
+        tuple(_evolution_row(record, name, removed) for name, removed in ends),
+    )
+
+
+def _evolution_row(record: ImportedRecord, layer: str, removed: int) -> Row:
+    values = {(one.split, one.quantity): one.values for one in record.series}
+
+    def cell(split: str, quantity: str, write: Callable[[float], str]) -> str:
+        logged = values.get((split, quantity), [])
+        found = logged[removed] if removed < len(logged) else None
+        return notation.DASH if found is None else write(found)
+
+    return (
+        notation.printable(layer),
+        notation.count(removed),
+        *(cell(split, "loss", notation.loss) for split in _TEST_FIRST),
+        *(cell(split, "accuracy", notation.percent) for split in _TEST_FIRST),
+    )
+
+
+def _found_table(record: ImportedRecord) -> Table:
+    return Table(
+        "found",
+        captions.of_table("imported_found"),
+        (Column("Log", is_text=True), Column("What was found", is_text=True)),
+        tuple(record.found.items()),
+    )

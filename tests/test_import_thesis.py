@@ -1,0 +1,227 @@
+"""The text logs of 2020: whatever is left of them comes into a ledger and a report."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kvasir_prune.config.model import Vgg16
+from kvasir_prune.errors import KvasirPruneError
+from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.experiment.importing import import_thesis
+from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.ledger.thesis_logs import entries_of, read_logs
+from kvasir_prune.report.imported import ImportedRecord, imported_record
+from kvasir_prune.types import Ignored, LayerFinished, LayerSize, Removed
+from tests.cli_runs import Server
+
+LAYERS = (LayerSize("conv", 4), LayerSize("wide", 12), LayerSize("last", 6))
+LOSSES = ("validation", "loss")
+LOGS = {
+    "Pruning/removed.txt": "3 0 \n11 2 4 \n\n\n\n",
+    "Pruning/loss.txt": "0.8 0.6 0.5 0.45 0.25 0.125 ",
+    "Pruning/accuracy.txt": "0.5 0.5 0.625 0.75 0.75 0.875 \n\n",
+    "Evolution/loss_train.txt": "0.5 0.5 0.5 0.5 0.5 0.5 ",
+    "Evolution/accuracy_train.txt": "0.9 0.9 0.9 0.9 0.9 0.9 ",
+    "Evolution/loss_test.txt": "0.9 0.8 0.7 0.8 0.9 1.0 ",
+    "Evolution/accuracy_test.txt": "0.6 0.6 0.7 0.6 0.5 0.4 ",
+    "Estimate/important.txt": "1 2 4 \n0 1 \n0 1 2 \n",
+    "Estimate/zero.txt": "5 \n\n3 \n",
+    "Estimate/worse.txt": "0 3 \n2 3 4 5 6 7 8 9 10 11 \n",
+}
+
+
+def write(folder: Path, **changed: str | None) -> Path:
+    """Write the logs; keys such as `loss_test` change one, None leaves it out."""
+    for name, text in LOGS.items():
+        content = changed.get(Path(name).stem, text)
+        if content is not None:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content)
+    return folder
+
+
+def imported(folder: Path, place: Path) -> tuple[HDF5Ledger, dict, str]:
+    """Import logs; return the ledger as read again, the record, and the Markdown."""
+    import_thesis(folder, LAYERS, RunFolder(place))
+    record = json.loads((place / "report" / "imported.json").read_text())
+    return HDF5Ledger(place / "pruning.h5"), record, (place / "report" / "report.md").read_text()
+
+
+def test_logs_become_the_events_that_they_tell(tmp_path):
+    ledger, record, text = imported(write(tmp_path / "logs"), tmp_path / "run")
+    assert [layer.name for layer in ledger.layers] == ["last", "wide", "conv"]
+    assert (ledger.baseline.loss, ledger.baseline.accuracy) == (0.8, 0.5)
+    told = [
+        (e.layer, e.node, round(e.importance, 9), e.loss, e.accuracy)
+        for e in ledger.entries
+        if isinstance(e, Removed)
+    ]
+    assert told == [
+        (0, 3, 0.2, 0.6, 0.5),
+        (0, 0, 0.1, 0.5, 0.625),
+        (1, 11, 0.05, 0.45, 0.75),
+        (1, 2, 0.2, 0.25, 0.75),
+        (1, 4, 0.125, 0.125, 0.875),
+    ]
+    assert [e.layer for e in ledger.entries if isinstance(e, LayerFinished)] == [0]
+    assert not any(isinstance(e, Ignored) for e in ledger.entries)
+    evolution = {(row["removed"], row["split"]): row["loss"] for row in ledger.evolution}
+    assert len(evolution) == 18
+    assert evolution[2, b"test"] == 0.7
+    assert evolution[5, b"validation"] == 0.125
+    rows = {layer["name"]: [*layer.values()][1:] for layer in record["layers"]}
+    assert rows == {
+        "conv": [4, 3, 1, None, 0],
+        "wide": [12, 2, 0, 10, 3],
+        "last": [6, 3, 1, 2, 2],
+    }
+    assert record["turning_point"]["removed"] == 2
+    assert record["turning_point"]["test_at_the_end"] == {"loss": 1.0, "accuracy": 0.4}
+    assert "After 2 removals the test loss was at its lowest, 0.7000" in text
+    line = "| wide             |       5 |    1.0000 |          0.1250 |        0.5000 |"
+    assert line in text
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_any_file_may_be_missing(tmp_path, name):
+    logs = write(tmp_path / "logs", **{Path(name).stem: None})
+    ledger, record, text = imported(logs, tmp_path / "run")
+    assert record["found"][name] == "It is not there."
+    assert len(record["found"]) == len(LOGS)
+    assert f"| {name}" in text
+    removed = sum(isinstance(entry, Removed) for entry in ledger.entries)
+    assert removed == (0 if "removed" in name else 5)
+    assert math.isnan(ledger.baseline.loss) == (name == "Pruning/loss.txt")
+    assert math.isnan(ledger.baseline.accuracy) == (name == "Pruning/accuracy.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "removed", "said"),
+    [
+        ("3 0 \n\n\n11 2 4 \n", ((3, 0), (11, 2, 4)), "Blank lines between: 2, taken as passed"),
+        ("3 0 \n\n1 2 \n", ((3, 0), (), (1, 2)), "1, taken as layers without such nodes"),
+        ("\n\n3 0 1 2 5", ((), (), (3,)), None),
+        ("3 0 3 \n0 0\n", ((3, 0), (0,)), "named again in their line, and passed over: 2."),
+        ("3 0\0\0\0\0", ((3, 0),), "2 nodes in 1 of 3 layers."),
+        ("\n \n\n", (), "It is empty."),
+    ],
+)
+def test_blank_lines_and_repeated_nodes_are_told(tmp_path, text, removed, said):
+    logs = write(tmp_path / "logs", removed=text)
+    if said is None:
+        with pytest.raises(KvasirPruneError, match=r"removed.txt, line 3\n.*found: 5\n.*0 to 3"):
+            read_logs(logs, LAYERS)
+        return
+    found = read_logs(logs, LAYERS)
+    assert found.removed == removed
+    assert said in found.found["Pruning/removed.txt"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"removed": "3 0\n12 1\n"}, ("removed.txt, line 2", "found: 12", "wide, 0 to 11")),
+        ({"zero": "5\n1 -2\n"}, ("zero.txt, line 2", "found: -2", "what the others hold")),
+        ({"worse": "0\n0\n0\n0\n"}, ("worse.txt", "4 lines", "at most 3")),
+        ({"loss": "0.8 0.6\n0.5 nan0"}, ("loss.txt, line 2", "found: nan0")),
+    ],
+)
+def test_logs_of_another_network_or_torn_words_are_refused_by_file_and_line(
+    tmp_path, changed, words
+):
+    logs = write(tmp_path / "logs", **changed)
+    with pytest.raises(KvasirPruneError) as error:
+        import_thesis(logs, LAYERS, RunFolder(tmp_path / "run"))
+    assert all(word in str(error.value) for word in words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_values_that_are_too_few_or_too_many_are_told(tmp_path):
+    changed = {"loss": "0.8 0.6 0.5", "loss_test": LOGS["Evolution/loss_test.txt"] + "7 8"}
+    ledger, record, text = imported(write(tmp_path / "logs", **changed), tmp_path / "run")
+    losses = [entry.loss for entry in ledger.entries if isinstance(entry, Removed)]
+    assert losses[:2] == [0.6, 0.5]
+    assert all(map(math.isnan, losses[2:]))
+    assert "3 values. There should be 6" in record["found"]["Pruning/loss.txt"]
+    assert "the rest is passed over" in record["found"]["Evolution/loss_test.txt"]
+    assert [len(one["values"]) for one in record["series"] if one["quantity"] == "loss"] == [
+        3,
+        6,
+        6,
+    ]
+    last = next(line for line in text.splitlines() if line.startswith("| wide ")).split("|")
+    assert [cell.strip() for cell in last[3:6]] == ["1.0000", "\N{EN DASH}", "0.5000"]
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(name=st.sampled_from(sorted(LOGS)), cut=st.integers(0, 60), torn=st.binary(max_size=6))
+def test_whatever_a_crash_leaves_is_read_or_refused_by_name(tmp_path, name, cut, torn):
+    logs = write(tmp_path / "logs")
+    (logs / name).write_bytes((LOGS[name].encode()[:cut]) + torn)
+    refused = None
+    try:
+        found = read_logs(logs, LAYERS)
+        record, (_, entries) = imported_record(found, logs), entries_of(found)
+    except KvasirPruneError as error:
+        refused = str(error)
+    if refused:
+        assert name in refused
+    else:
+        assert ImportedRecord.model_validate_json(record.model_dump_json()) == record
+        removed = sum(isinstance(entry, Removed) for entry in entries)
+        assert removed == sum(layer.removed for layer in record.layers)
+
+
+def test_a_loss_that_was_no_number_is_a_gap(tmp_path):
+    logs = write(tmp_path / "logs", loss="0.8 0.6 nan 0.45 inf 0.125")
+    ledger, record, text = imported(logs, tmp_path / "run")
+    losses = [entry.loss for entry in ledger.entries if isinstance(entry, Removed)]
+    assert [math.isfinite(loss) for loss in losses] == [True, False, True, False, True]
+    (series,) = (one for one in record["series"] if (one["split"], one["quantity"]) == LOSSES)
+    assert series["values"] == [0.8, 0.6, None, 0.45, None, 0.125]
+    row = next(line for line in text.splitlines() if line.startswith("| last ")).split("|")
+    assert row[4].strip() == "\N{EN DASH}"
+    assert record["turning_point"] is None
+
+
+def test_an_empty_folder_or_a_used_one_is_refused(tmp_path):
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(KvasirPruneError, match="There are no logs"):
+        import_thesis(tmp_path / "nothing", LAYERS, RunFolder(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine")
+    with pytest.raises(KvasirPruneError, match="not empty"):
+        import_thesis(write(tmp_path / "logs"), LAYERS, RunFolder(tmp_path / "run"))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+def test_the_command_imports_once_and_renews_its_report(tmp_path: Path, server: Server) -> None:
+    write(tmp_path / "logs")
+    command = ("import-thesis", "logs", "--layers", "conv:4,wide:12,last:6", "--run-dir", "run")
+    assert server.call(*command, cwd=tmp_path).succeeded().out.split() == ["run/report/report.html"]
+    page = (tmp_path / "run" / "report" / "report.html").read_text()
+    assert page.count("<svg") == 3
+    shutil.rmtree(tmp_path / "run" / "report" / "figures")
+    (tmp_path / "run" / "report" / "report.html").unlink()
+    server.call("report", "run", cwd=tmp_path).succeeded()
+    assert (tmp_path / "run" / "report" / "report.html").read_text() == page
+    again = server.call(*command, cwd=tmp_path)
+    assert again.code == 2
+    assert "not empty" in again.err
+    wrong = server.call("import-thesis", "logs", "--layers", "vgg", "--run-dir", "x", cwd=tmp_path)
+    assert wrong.code == 2
+    assert "first to last" in " ".join(wrong.err.split())
+
+
+def test_vgg16_is_named_from_the_first_convolution_to_fc2():
+    layers = Vgg16(name="vgg16").hidden_layers
+    assert len(layers) == 15
+    assert (layers[0], layers[-1]) == (LayerSize("block1_conv1", 64), LayerSize("fc2", 4096))
+    assert sum(layer.nodes for layer in layers) == 12_416
