@@ -32,7 +32,8 @@ from torture.races import race  # noqa: E402
 def main(
     *,
     folder: Annotated[
-        Path | None, typer.Option(help="Where to work: the file system that is tested.")
+        Path | None,
+        typer.Option(help="Where to work, made if need be: the file system that is tested."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all moments and places.")] = 0,
     kills: Annotated[int, typer.Option(min=0, help="SIGKILLs at random moments.")] = 200,
@@ -56,6 +57,8 @@ def main(
         return
     progress = RichProgress(Console(stderr=True))
     found: dict[str, Any] = {"seed": seed}
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="torture-") as name:
         place = Path(name)
         with Nursery(place / "logs") as nursery:
