@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from kvasir_prune.report.notation import split_name
+from kvasir_prune.report.notation import printable, split_name
 
 ASSETS = files("kvasir_prune.report") / "assets"
 
@@ -56,6 +56,12 @@ def of_figure(name: str, splits: tuple[str, ...] = ()) -> Words:
 def note(key: str, **facts: str) -> str:
     """Return the sentence that stands where there is nothing to show, or a caveat."""
     return str(captions()["notes"][key]).format(**facts)
+
+
+def strategy(name: str) -> str:
+    """Return the name of a strategy and what it does; of an unknown one the name alone."""
+    told = captions()["strategies"].get(name)
+    return printable(name) if told is None else f"{name.replace('_', ' ')}: {told}"
 
 
 @cache

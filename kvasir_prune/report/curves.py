@@ -14,7 +14,7 @@ from kvasir_prune.report.drawing import INK, STYLES, spread
 from kvasir_prune.report.schema import EvolutionPoint, Training, TurningPoint
 from kvasir_prune.types import TRAIN, VALIDATION
 
-_LABEL_GAP = 0.125  # inches between two lines of small text
+_LABEL_GAP = 0.145  # inches between two lines of small text
 
 
 class Curve(NamedTuple):

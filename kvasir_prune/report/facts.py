@@ -130,7 +130,7 @@ def pruning(record: Record) -> Table:
     return _pairs(
         "pruning",
         {
-            "Strategy": choice.strategy,
+            "Strategy": captions.strategy(choice.strategy),
             "Nodes judged on": (
                 "nothing, drawn at random"
                 if choice.chosen_on is None

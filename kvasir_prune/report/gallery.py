@@ -81,4 +81,5 @@ def _alt(split: str, path: str) -> str:
 
 
 def _answer(named: str, confidence: float) -> str:
-    return f"{notation.printable(named)} {notation.percent(confidence, 0)}%"
+    sure = f"{notation.percent(confidence, 0)}%"
+    return f"{notation.printable(named)}{notation.NO_BREAK}{sure}"

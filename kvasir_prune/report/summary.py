@@ -118,8 +118,8 @@ def _cost_tiles(record: Record) -> Iterator[Tile]:
     )
     yield Tile(
         "Operations for one image",
-        notation.large_unit(before.flops, "FLOP"),
-        notation.large_unit(after.flops, "FLOP"),
+        notation.large(before.flops),
+        notation.large(after.flops),
         notation.relative_words(before.flops, after.flops, "fewer", "more"),
     )
     files = (before.file_bytes, after.file_bytes)
