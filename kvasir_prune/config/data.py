@@ -75,7 +75,7 @@ class FolderData(BaseData):
 
     blank: list[Rectangle] = Field(default=[])
     """Rectangles made black in every image, so that an inset or a text there tells no class: each
-    [left, top, right, bottom] in fractions of the width and height, [0, 0.67, 0.33, 1] for the
+    [left, top, right, bottom] in fractions of the width and height, [0, 0.68, 0.34, 1] for the
     lower left. Whoever uses the network later must make the same rectangles black."""
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ from kvasir_prune.data.findings import (
 )
 from kvasir_prune.data.listing import Listing
 from kvasir_prune.data.near_duplicates import Pair, clusters, near_duplicates, unfit
-from kvasir_prune.data.shortcuts import blank_region, cells_of, predictability, size_tells
+from kvasir_prune.data.shortcuts import blank_regions, looks_of, predictability, size_tells
 from kvasir_prune.progress import Progress
 from kvasir_prune.types import SPLITS, TEST, TRAIN, VALIDATION
 
@@ -60,7 +60,7 @@ def check(
     rows = np.concatenate([dataset.rows[name] for name in SPLITS])
     images = _Images(dataset.images, rows, dataset.labels[rows], ordered, dataset.classes)
     counts = judging.counts_of(ordered.classes, ordered.splits)
-    pairs, accuracies, blank = [], None, None
+    pairs, accuracies, blank = [], None, list[BlankRegion]()
     found = [
         judging.class_balance(counts),
         judging.small_classes(counts),
@@ -94,19 +94,20 @@ def check(
         look_alikes=_look_alikes(images, pairs),
         leaked_pairs=list(_leaked(images, pairs)),
         predictability=accuracies,
-        blank_region=blank,
+        blank_regions=blank,
     )
 
 
-def _edges(
-    images: _Images, progress: Progress
-) -> tuple[dict[str, RegionTells], BlankRegion | None]:
-    cells = cells_of(images.pixels, images.rows.tolist(), progress)
+def _edges(images: _Images, progress: Progress) -> tuple[dict[str, RegionTells], list[BlankRegion]]:
+    looks = looks_of(images.pixels, images.rows.tolist(), progress)
+    cells = looks.cells
     learnt, judged = images.of(TRAIN), images.of(VALIDATION)
     accuracies = predictability(
         (cells[learnt], images.labels[learnt]), (cells[judged], images.labels[judged])
     )
-    return accuracies, blank_region(cells, images.labels, images.names, judging.BLANK_DIFFERENCE)
+    return accuracies, blank_regions(
+        looks.black, images.labels, images.names, judging.BLANK_DIFFERENCE
+    )
 
 
 def _sizes(dataset: Dataset, images: _Images, few: bool) -> Finding:

@@ -118,7 +118,7 @@ class DataCheck(BaseModel):
             together they say no more than one of them.
         leaked_pairs: the most alike near-duplicates of test images elsewhere, at most 12.
         predictability: region -> how well it alone tells the class; None if not assessed.
-        blank_region: None if there is none.
+        blank_regions: the largest first.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -127,4 +127,4 @@ class DataCheck(BaseModel):
     look_alikes: list[list[str]]
     leaked_pairs: list[LeakedPair]
     predictability: dict[str, RegionTells] | None
-    blank_region: BlankRegion | None
+    blank_regions: list[BlankRegion]

@@ -17,6 +17,7 @@ FEW_TEST_IMAGES = 30
 LEAKED_SHARE = 0.01
 ABOVE_CHANCE = 0.2
 BLANK_DIFFERENCE = 0.25
+_REGIONS_TOLD = 3
 ENOUGH_TO_JUDGE = 30
 """Validation images below which the edges are not assessed."""
 
@@ -200,32 +201,39 @@ def sizes(
     )
 
 
-def blank(region: BlankRegion | None) -> Finding:
-    """Judge a region that is black more often in one class than in another."""
-    found: Outcome = "passed" if region is None else "failed"
-    if region is None:
+def blank(regions: Sequence[BlankRegion]) -> Finding:
+    """Judge regions that are black more often in one class than in another, the largest first."""
+    if not regions:
         sentence = (
             f"No region is black in one class {BLANK_DIFFERENCE * 100:.0f} points more often than "
             "in another."
         )
     else:
-        most, least = (
-            choose(region.share, key=lambda name: region.share[name]) for choose in (max, min)
-        )
-        sentence = (
-            f"The {region.place} region (from the left {region.left:.0%} to {region.right:.0%}, "
-            f"from the top {region.top:.0%} to {region.bottom:.0%}) is black in "
-            f"{region.share[most]:.0%} of the images of {most}, but in "
-            f"{region.share[least]:.0%} of {least}. A network can tell these classes by it."
-        )
-        if region.place != "edge":
-            sentence += f" data.blank: [{region.rectangle}] makes it black in all images."
+        told = "; the ".join(map(_blank_words, regions[:_REGIONS_TOLD]))
+        more = len(regions) - _REGIONS_TOLD
+        others = f" {more} smaller ones are like that." * (more > 0)
+        sentence = f"The {told}.{others} A network can tell these classes by it."
+        if all(region.place != "edge" for region in regions):
+            rectangles = [region.rectangle for region in regions]
+            it = "it" if len(regions) == 1 else "them"
+            sentence += f" data.blank: {rectangles} makes {it} black in all images."
     return Finding(
         code="BLANK_REGION",
         title="Blanked regions",
         severity="major",
-        outcome=found,
+        outcome="failed" if regions else "passed",
         sentence=sentence,
+    )
+
+
+def _blank_words(region: BlankRegion) -> str:
+    most, least = (
+        choose(region.share, key=lambda name: region.share[name]) for choose in (max, min)
+    )
+    return (
+        f"{region.place} region (from the left {region.left:.0%} to {region.right:.0%}, from the "
+        f"top {region.top:.0%} to {region.bottom:.0%}) is black in {region.share[most]:.0%} of the "
+        f"images of {most}, but in {region.share[least]:.0%} of {least}"
     )
 
 

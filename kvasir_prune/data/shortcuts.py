@@ -8,6 +8,7 @@ but the edge shows how far they go.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -22,8 +23,12 @@ CELLS = 12
 """Every image is seen as 12 x 12 cells of mean colour."""
 CORNER = 4
 """Side of a corner, and of the centre it is compared with, in cells."""
+FINE_CELLS = 48
+"""For regions that are black, every image is seen as 48 x 48 cells."""
 DARK = 24
-"""A cell is blank if its brightest channel is below this (0 to 255)."""
+"""A cell is black if its brightest channel is below this (0 to 255)."""
+THINNEST = 3
+"""Side in fine cells of the smallest square region; thinner strips, and links, are passed over."""
 
 CERTAIN = 1e-3
 """p of the chi-squared test above which a blank region counts as chance; many cells are tried."""
@@ -54,21 +59,40 @@ REGIONS = {
 """Cells by region; the border is compared with all that is inside it, a corner with the centre."""
 
 
-def cells_of(images: NDArray[np.uint8], rows: Sequence[int], progress: Progress) -> Floats:
-    """Return (len(rows), 12, 12, channels) mean colours, 0 to 255.
+@dataclass(frozen=True)
+class Looks:
+    """Images, seen coarsely.
+
+    Attributes:
+        cells: (n, 12, 12, channels) mean colours, 0 to 255.
+        black: (n, 48, 48) which parts are black.
+    """
+
+    cells: Floats
+    black: NDArray[np.bool_]
+
+
+def looks_of(images: NDArray[np.uint8], rows: Sequence[int], progress: Progress) -> Looks:
+    """Look at images coarsely.
 
     Args:
         images: (n, height, width, 1 or 3) uint8, may be a memory map.
         rows: which of them.
         progress: told about every image.
     """
-    found = np.empty((len(rows), CELLS, CELLS, images.shape[-1]), np.float64)
+    cells = np.empty((len(rows), CELLS, CELLS, images.shape[-1]), np.float64)
+    black = np.empty((len(rows), FINE_CELLS, FINE_CELLS), np.bool_)
     with progress.task("Looking at borders", len(rows)) as task:
         for place, row in enumerate(rows):
-            small = cv2.resize(images[row], (CELLS, CELLS), interpolation=cv2.INTER_AREA)
-            found[place] = small.reshape(CELLS, CELLS, -1)
+            cells[place] = _shrunk(images[row], CELLS)
+            black[place] = _shrunk(images[row], FINE_CELLS).max(axis=-1) < DARK
             task.advance()
-    return found
+    return Looks(cells, black)
+
+
+def _shrunk(image: NDArray[np.uint8], side: int) -> NDArray[Any]:
+    small: NDArray[Any] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    return small.reshape(side, side, -1)
 
 
 def predictability(
@@ -152,38 +176,43 @@ def _accuracies(
     return np.asarray(np.mean(of_classes, axis=0))
 
 
-def blank_region(
-    cells: Floats, labels: NDArray[np.int64], classes: Sequence[str], differing: float
-) -> BlankRegion | None:
-    """Return the rectangle around the cells that are black more often in one class than another.
+def blank_regions(
+    black: NDArray[np.bool_], labels: NDArray[np.int64], classes: Sequence[str], differing: float
+) -> list[BlankRegion]:
+    """Return rectangles around cells that are black more often in one class than in another.
 
     Args:
-        cells: (n, 12, 12, channels) mean colours.
+        black: (n, 48, 48) which parts of each image are black.
         labels: (n,) classes; every class has an image.
         classes: their names.
         differing: least difference of two classes' shares of images in which a cell is black.
 
     Returns:
-        The rectangle around the largest connected set of such cells; None if there is none, or if
-        the classes differ no more in it than chance explains.
+        One for each connected set of such cells in which the classes differ by more than chance
+        explains, the largest set first.
     """
-    black = cells.max(axis=-1) < DARK
     shares = np.stack([black[labels == k].mean(axis=0) for k in range(len(classes))])
     suspicious = (shares.max(axis=0) - shares.min(axis=0) >= differing).astype(np.uint8)
-    count, component, boxes, _ = cv2.connectedComponentsWithStats(suspicious, connectivity=4)
-    if count == 1:
-        return None
-    largest = 1 + int(boxes[1:, cv2.CC_STAT_AREA].argmax())
-    left, top, width, height, _ = boxes[largest]
-    inside = black[:, component == largest].mean(axis=1) > 0.5
-    counts = [np.bincount(inside[labels == k], minlength=2) for k in range(len(classes))]
+    square = np.ones((THINNEST, THINNEST), np.uint8)
+    thick = cv2.morphologyEx(suspicious, cv2.MORPH_OPEN, square)
+    count, component, boxes, _ = cv2.connectedComponentsWithStats(thick, connectivity=4)
+    found = []
+    for number in sorted(range(1, count), key=lambda one: -int(boxes[one, cv2.CC_STAT_AREA])):
+        left, top, width, height, _ = boxes[number]
+        inside = black[:, component == number].mean(axis=1) > 0.5
+        if _differs(inside, labels, len(classes)):
+            share = {name: float(inside[labels == k].mean()) for k, name in enumerate(classes)}
+            edges = (left, top, left + width, top + height)
+            names = ("left", "top", "right", "bottom")
+            place = {
+                name: float(edge / FINE_CELLS) for name, edge in zip(names, edges, strict=True)
+            }
+            found.append(BlankRegion(**place, share=share))
+    return found
+
+
+def _differs(inside: NDArray[np.bool_], labels: NDArray[np.int64], classes: int) -> bool:
+    """Return whether the classes' shares differ by more than chance explains."""
+    counts = [np.bincount(inside[labels == k], minlength=2) for k in range(classes)]
     table = np.stack(counts, axis=1)
-    if not table.sum(axis=1).all() or chi2_contingency(table).pvalue > CERTAIN:
-        return None
-    return BlankRegion(
-        left=float(left / CELLS),
-        top=float(top / CELLS),
-        right=float((left + width) / CELLS),
-        bottom=float((top + height) / CELLS),
-        share={name: float(inside[labels == k].mean()) for k, name in enumerate(classes)},
-    )
+    return bool(table.sum(axis=1).all() and chi2_contingency(table).pvalue <= CERTAIN)
