@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kvasir_prune.config.data import ImageFolder
-from kvasir_prune.data import judging, near_duplicates, prepare
+from kvasir_prune.data import judging, judging_looks, near_duplicates, prepare
 from kvasir_prune.data.blanking import make_black
 from kvasir_prune.data.check import check
 from kvasir_prune.data.findings import DataCheck, RegionTells
@@ -122,7 +122,7 @@ def test_a_mark_in_a_corner_tells_the_class_there_and_nowhere_else():
     assert marked.excess_low > 0 > found["lower left corner"].excess_low
     for region in ("upper left corner", "lower left corner", "lower right corner"):
         assert found[region].accuracy < 0.75
-    assert judging.border(found, 2).outcome == "failed"
+    assert judging_looks.border(found, 2).outcome == "failed"
 
 
 def test_a_tint_all_over_the_image_is_no_mark_at_its_edge():
@@ -132,7 +132,7 @@ def test_a_tint_all_over_the_image_is_no_mark_at_its_edge():
     cells = looks_of(images, range(160), Silent()).cells
     learnt, judged = slice(0, 100), slice(100, 160)
     found = predictability((cells[learnt], labels[learnt]), (cells[judged], labels[judged]))
-    assert judging.border(found, 2).outcome == "warning"
+    assert judging_looks.border(found, 2).outcome == "warning"
 
 
 def test_a_black_frame_is_an_edge_and_measured_where_it_is_black():
@@ -144,7 +144,7 @@ def test_a_black_frame_is_an_edge_and_measured_where_it_is_black():
     images[labels == 0] = framed
     (found,) = blank_regions(looks_of(images, range(40), Silent()).black, labels, ("a", "b"), 0.25)
     assert found.place == "edge"
-    assert "data.blank" not in judging.blank([found]).sentence
+    assert "data.blank" not in judging_looks.blank([found]).sentence
     assert found.share == {"a": 1.0, "b": 0.0}
 
 
@@ -205,7 +205,7 @@ def test_the_border_is_judged_by_what_is_sure_against_chance_and_the_inside(
         "border": RegionTells(accuracy=0.6, low=low, reference=0.5, excess_low=excess_low),
         "upper left corner": RegionTells(accuracy=0.3, low=0.2, reference=0.1, excess_low=0.1),
     }
-    assert judging.border(tells, 4).outcome == outcome
+    assert judging_looks.border(tells, 4).outcome == outcome
 
 
 def test_units_join_groups_and_look_alikes():
@@ -273,7 +273,7 @@ def test_what_is_made_black_is_found_no_more(tmp_path):
     found = DataCheck.model_validate_json((tmp_path / "plain" / "check.json").read_text())
     blank = [region.rectangle for region in found.blank_regions]
     assert len(blank) == 2
-    assert f"data.blank: {blank}" in judging.blank(found.blank_regions).sentence
+    assert f"data.blank: {blank}" in judging_looks.blank(found.blank_regions).sentence
     mended = checked(root, tmp_path / "mended", fractions=fractions, blank=blank)
     assert (mended["BLANK_REGION"], mended["BORDER_TELLS_CLASS"]) == ("passed", "passed")
     assert json.loads((tmp_path / "mended" / "data.json").read_text())["blanked"] == blank
@@ -293,14 +293,14 @@ def test_sizes_that_tell_the_class_are_a_warning_and_others_are_not():
         shown = sizes[np.where(rng.random(240) < share, 1 - labels, labels)]
         tells = size_tells((shown[:160], labels[:160]), (shown[160:], labels[160:]))
         counted = Counter(map(tuple, shown.tolist()))
-        found = judging.sizes(counted, 224, tells, 2)
+        found = judging_looks.sizes(counted, 224, tells, 2)
         assert found.outcome == outcome
         assert "2 sizes, from 720 x 576 to 1920 x 1072 pixels. A simple" in found.sentence
     assert (tells.accuracy, tells.low) == (
         pytest.approx(0.5, abs=0.15),
         pytest.approx(0.4, abs=0.15),
     )
-    small = judging.sizes(Counter({(64, 48): 7}), 64, None, 2)
+    small = judging_looks.sizes(Counter({(64, 48): 7}), 64, None, 2)
     assert small.sentence == (
         "All 7 images are 48 x 64 pixels. 7 are smaller than what the network sees, and enlarged."
     )

@@ -14,7 +14,8 @@ from kvasir_prune.errors import KvasirPruneError
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.importing import import_thesis
 from kvasir_prune.ledger import HDF5Ledger
-from kvasir_prune.ledger.thesis_logs import entries_of, read_logs
+from kvasir_prune.ledger.thesis_events import entries_of
+from kvasir_prune.ledger.thesis_logs import read_logs
 from kvasir_prune.report.imported import ImportedRecord, imported_record
 from kvasir_prune.types import Ignored, LayerFinished, LayerSize, Removed
 from tests.cli_runs import Server

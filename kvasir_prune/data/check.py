@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir_prune.data import judging
+from kvasir_prune.data import judging, judging_looks
 from kvasir_prune.data.dataset import Dataset
 from kvasir_prune.data.findings import (
     BlankRegion,
@@ -81,7 +81,7 @@ def check(
     few = len(images.of(VALIDATION)) < judging.ENOUGH_TO_JUDGE
     if photographs and not few:
         accuracies, blank = _edges(images, progress)
-        found += [judging.border(accuracies, len(images.names)), judging.blank(blank)]
+        found += [judging_looks.border(accuracies, len(images.names)), judging_looks.blank(blank)]
     else:
         why = f"Fewer than {judging.ENOUGH_TO_JUDGE} validation images." if few else _BENCHMARK
         found += [
@@ -106,7 +106,7 @@ def _edges(images: _Images, progress: Progress) -> tuple[dict[str, RegionTells],
         (cells[learnt], images.labels[learnt]), (cells[judged], images.labels[judged])
     )
     return accuracies, blank_regions(
-        looks.black, images.labels, images.names, judging.BLANK_DIFFERENCE
+        looks.black, images.labels, images.names, judging_looks.BLANK_DIFFERENCE
     )
 
 
@@ -125,7 +125,7 @@ def _sizes(dataset: Dataset, images: _Images, few: bool) -> Finding:
         if len(counted) > 1
         else None
     )
-    return judging.sizes(counted, min(images.pixels.shape[1:3]), tells, len(images.names))
+    return judging_looks.sizes(counted, min(images.pixels.shape[1:3]), tells, len(images.names))
 
 
 def _look_alikes(images: _Images, pairs: Sequence[Pair]) -> list[list[str]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from kvasir_prune.errors import RunFolderError
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.ledger import HDF5Ledger
-from kvasir_prune.ledger.thesis_logs import entries_of, evolution_of, read_logs
+from kvasir_prune.ledger.thesis_events import entries_of, evolution_of
+from kvasir_prune.ledger.thesis_logs import read_logs
 from kvasir_prune.publish import sha256_file
 from kvasir_prune.report.imported import imported_record, read_imported
 from kvasir_prune.report.imported_page import write_imported
