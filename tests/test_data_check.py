@@ -314,7 +314,7 @@ def test_grouping_by_look_keeps_copies_on_one_side(tmp_path):
     assert loose["GROUPS"] == "not assessed"
     tight = checked(root, tmp_path / "tight", group_by="near_duplicates", max_deviation=0.2)
     assert tight["NEAR_DUPLICATES"] == "passed"
-    assert tight["GROUPS"] == "passed"
+    assert tight["GROUPS"] == "not assessed"
     lines = csv.DictReader(io.StringIO((tmp_path / "tight" / "split.csv").read_text()))
     sides = defaultdict(set)
     for line in lines:

@@ -21,7 +21,7 @@ from kvasir_prune.data.cache import ImageCache, build_cache, is_damaged, open_ca
 from kvasir_prune.data.facts import deviation_lines, facts_of
 from kvasir_prune.data.image_table import CachedImage
 from kvasir_prune.data.layout import ImageRecord
-from kvasir_prune.data.near_duplicates import clusters, near_duplicates, refuse_unfit
+from kvasir_prune.data.near_duplicates import GROUP, clusters, near_duplicates, refuse_unfit
 from kvasir_prune.data.open_source import open_source
 from kvasir_prune.data.source import Source
 from kvasir_prune.data.split import Item, deviations, hashed, split
@@ -216,7 +216,7 @@ def _grouped_by_look(
     refuse_unfit(cache.images, len(rows))
     found = clusters(len(rows), near_duplicates(cache.images, rows, progress))
     return [
-        replace(item, group=f"look-alike {number}")
+        replace(item, group=f"{GROUP} {number}")
         for item, number in zip(items, found.tolist(), strict=True)
     ]
 

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from kvasir_prune.data.findings import Finding, Outcome
+from kvasir_prune.data.near_duplicates import GROUP
 from kvasir_prune.types import SPLITS, TEST, TRAIN
 
 BALANCED = 3.0
@@ -146,6 +147,13 @@ def groups(names: Sequence[str], splits: Sequence[str]) -> Finding:
         sentence = (
             "Nothing says which images are of one patient or one video, so whether such images "
             "stand on both sides is not known (data.group_by)."
+        )
+    elif not divided and all(name.startswith(f"{GROUP} ") for name in sides):
+        outcome = "not assessed"
+        sentence = (
+            "Look-alikes are kept together (data.group_by: near_duplicates), but nothing says which "
+            "images are of one patient or one video, so whether such images stand on both sides is "
+            "not known."
         )
     elif divided:
         outcome = "failed"

@@ -26,6 +26,9 @@ SMALLEST_SIDE_PX = 48
 MOST_IMAGES = 20_000
 """Above it comparing all pairs takes too long."""
 
+GROUP = "look-alike"
+"""How the names of groups begin that were found by looking."""
+
 _HASH_SIDE, _THUMBNAIL_PX, _BLOCK = 16, 16, 1000
 Floats = NDArray[np.float32]
 
