@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from kvasir_prune.config.report import ReportConfig
 from kvasir_prune.data.findings import DataCheck, RegionTells
-from kvasir_prune.data.judging import border, groups, unreadable
+from kvasir_prune.data.judging import groups, unreadable
+from kvasir_prune.data.judging_looks import border
 from kvasir_prune.data.listing import Listing
 from kvasir_prune.evaluation.latency import Latency
 from kvasir_prune.evaluation.store import SplitLogits

@@ -492,8 +492,20 @@ def leaves(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
 )
 def test_identity_is_every_key_that_is_not_cosmetic(tmp_path: Path, data: str) -> None:
     config = load(tmp_path, FULL, f"data={data}")
-    assert set(identity(config)) == set(leaves(config.model_dump())) - COSMETIC_KEYS
+    later = {"data.blank"}
+    assert set(identity(config)) == set(leaves(config.model_dump())) - COSMETIC_KEYS - later
     json.dumps(identity(config))
+
+
+def test_a_later_key_counts_once_it_is_used(tmp_path: Path) -> None:
+    """Runs that were begun before there was data.blank go on."""
+    data = "data={source: image_folder}"
+    before, unused, used = (
+        identity(load(tmp_path, FULL, data, *more))
+        for more in ((), ("data.blank=[]",), ("data.blank=[[0, 0, 1, 0.5]]",))
+    )
+    assert before == unused
+    assert used == {**before, "data.blank": [[0.0, 0.0, 1.0, 0.5]]}
 
 
 @pytest.mark.parametrize(

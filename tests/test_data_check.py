@@ -16,13 +16,16 @@ from PIL import Image
 
 from kvasir_prune.config.data import ImageFolder
 from kvasir_prune.data import judging, judging_looks, near_duplicates, prepare
+from kvasir_prune.data.blank_regions import blank_regions
 from kvasir_prune.data.blanking import make_black
 from kvasir_prune.data.check import check
 from kvasir_prune.data.findings import DataCheck, RegionTells
 from kvasir_prune.data.listing import Listing
+from kvasir_prune.data.looks import looks_of
 from kvasir_prune.data.near_duplicates import CORRELATION, HASH_BITS, Pair, clusters
-from kvasir_prune.data.shortcuts import blank_regions, looks_of, predictability, size_tells
+from kvasir_prune.data.shortcuts import predictability, size_tells
 from kvasir_prune.errors import DataError
+from kvasir_prune.ledger import run_record
 from kvasir_prune.progress import Silent
 from kvasir_prune.types import SPLITS
 from tests.cli_runs import Server
@@ -104,7 +107,7 @@ def test_a_blanked_corner_is_found_and_measured():
         pytest.approx(21 / 64, abs=1 / 48),
         pytest.approx(43 / 64, abs=1 / 48),
     )
-    assert found.share == {"a": 0.9, "b": 0.25}
+    assert found.share == pytest.approx({"a": 0.9, "b": 0.25})
     plain = looks_of(images, range(40), Silent()).black
     assert blank_regions(plain, labels, ("a", "b"), 0.25) == []
 
@@ -291,19 +294,66 @@ def test_sizes_that_tell_the_class_are_a_warning_and_others_are_not():
     sizes = np.array([(576, 720), (1072, 1920)])
     for share, outcome in ((0.0, "warning"), (0.5, "passed")):
         shown = sizes[np.where(rng.random(240) < share, 1 - labels, labels)]
-        tells = size_tells((shown[:160], labels[:160]), (shown[160:], labels[160:]))
-        counted = Counter(map(tuple, shown.tolist()))
-        found = judging_looks.sizes(counted, 224, tells, 2)
+        tells = size_tells((shown[:160], labels[:160]), (shown[160:], labels[160:]), ("a", "b"))
+        found = judging_looks.sizes(Counter(map(tuple, shown.tolist())), 224, tells)
         assert found.outcome == outcome
         assert "2 sizes, from 720 x 576 to 1920 x 1072 pixels. A simple" in found.sentence
-    assert (tells.accuracy, tells.low) == (
-        pytest.approx(0.5, abs=0.15),
-        pytest.approx(0.4, abs=0.15),
-    )
-    small = judging_looks.sizes(Counter({(64, 48): 7}), 64, None, 2)
+    assert tells.accuracy == pytest.approx(0.5, abs=0.15)
+    small = judging_looks.sizes(Counter({(64, 48): 7}), 64, None)
     assert small.sentence == (
         "All 7 images are 48 x 64 pixels. 7 are smaller than what the network sees, and enlarged."
     )
+
+
+def test_one_class_of_many_that_is_given_away_by_its_size_is_named():
+    labels = np.arange(600) % 10
+    shown = np.where((labels == 7)[:, None], (1072, 1920), (576, 720))
+    parts = ((shown[part], labels[part]) for part in (np.s_[:400], np.s_[400:]))
+    tells = size_tells(*parts, tuple("abcdefghij"))
+    assert (tells.label, tells.accuracy, tells.low) == ("h", 1.0, 1.0)
+    found = judging_looks.sizes(Counter(map(tuple, shown.tolist())), 224, tells)
+    assert found.outcome == "warning"
+    assert "best tells h from the rest: 100% right" in found.sentence
+
+
+def black_where(parts: dict[int, list[tuple[slice, slice]]], images: int) -> tuple:
+    """Black parts of images of two classes in turn: one of its class's parts in each."""
+    labels = np.arange(images) % 2
+    black = np.zeros((images, 48, 48), bool)
+    for image, label in enumerate(labels):
+        places = parts.get(int(label), [])
+        if places:
+            black[image][places[image // 2 % len(places)]] = True
+    return black, labels, ("a", "b"), 0.25
+
+
+@pytest.mark.parametrize(
+    ("parts", "shares"),
+    [
+        (
+            {0: [np.s_[24:, :24]], 1: [np.s_[24:, 24:]]},
+            [{"a": 1.0, "b": 0.0}, {"a": 0.0, "b": 1.0}],
+        ),
+        ({0: [np.s_[30:, :12], np.s_[30:, 12:24]]}, [{"a": 0.5, "b": 0.0}]),
+    ],
+    ids=["side by side", "in one of two places"],
+)
+def test_neighbouring_black_parts_do_not_hide_each_other(parts, shares):
+    found = blank_regions(*black_where(parts, images=80))
+    assert sorted((region.share for region in found), key=str) == sorted(shares, key=str)
+    assert judging_looks.blank(found).outcome == "failed"
+
+
+def test_a_frame_is_no_rectangle_to_be_made_black():
+    frame = np.zeros((48, 48), bool)
+    frame[6:, :4] = frame[6:, -4:] = frame[-4:] = True
+    black, labels, classes, differing = black_where({}, images=40)
+    black[labels == 0] = frame
+    (found,) = blank_regions(black, labels, classes, differing)
+    assert (found.left, found.right, found.fills) == (0, 1, pytest.approx(frame[6:].mean()))
+    sentence = judging_looks.blank([found]).sentence
+    assert sentence.startswith("Part of the centre region")
+    assert "data.blank" not in sentence
 
 
 def test_grouping_by_look_keeps_copies_on_one_side(tmp_path):
@@ -346,6 +396,12 @@ def test_findings_are_printed_and_kept(tmp_path: Path, server: Server):
     again = server.call("data", "config.yaml", "--check", "--run-dir", "run", cwd=tmp_path)
     assert "data_check.json is damaged" in again.succeeded().err
     assert json.loads((tmp_path / "run" / "data_check.json").read_text()) == kept
+    path, record = tmp_path / "run" / "data_check.json", tmp_path / "run" / "run.json"
+    path.write_text(json.dumps({**kept, "blank_regions": None, "older": True}))
+    run_record.write(record, run_record.sealed(run_record.read(record), path))
+    older = server.call("data", "config.yaml", "--check", "--run-dir", "run", cwd=tmp_path)
+    assert "checked by another version: they are checked anew" in older.succeeded().err
+    assert json.loads(path.read_text()) == kept
 
 
 def test_class_groups_that_name_no_class_are_refused_before_the_training(tmp_path, server):

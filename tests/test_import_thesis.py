@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -77,7 +79,7 @@ def test_logs_become_the_events_that_they_tell(tmp_path):
     assert evolution[5, b"validation"] == 0.125
     rows = {layer["name"]: [*layer.values()][1:] for layer in record["layers"]}
     assert rows == {
-        "conv": [4, 3, 1, None, 0],
+        "conv": [4, 3, 1, None, None],
         "wide": [12, 2, 0, 10, 3],
         "last": [6, 3, 1, 2, 2],
     }
@@ -96,7 +98,15 @@ def test_any_file_may_be_missing(tmp_path, name):
     assert len(record["found"]) == len(LOGS)
     assert f"| {name}" in text
     removed = sum(isinstance(entry, Removed) for entry in ledger.entries)
-    assert removed == (0 if "removed" in name else 5)
+    counted = {layer["name"]: layer["removed"] for layer in record["layers"]}
+    if "removed" in name:
+        assert (removed, counted) == (0, {"conv": None, "wide": None, "last": None})
+        assert "| All layers |    22 |" in text
+        assert "0.0%" not in text
+    else:
+        assert (removed, counted) == (5, {"conv": None, "wide": 3, "last": 2})
+    told = sorted(len(one["values"]) for one in record["series"])
+    assert told == [6] * (6 if "removed" in name or "Estimate" in name else 5)
     assert math.isnan(ledger.baseline.loss) == (name == "Pruning/loss.txt")
     assert math.isnan(ledger.baseline.accuracy) == (name == "Pruning/accuracy.txt")
 
@@ -104,32 +114,39 @@ def test_any_file_may_be_missing(tmp_path, name):
 @pytest.mark.parametrize(
     ("text", "removed", "said"),
     [
-        ("3 0 \n\n\n11 2 4 \n", ((3, 0), (11, 2, 4)), "Blank lines between: 2, taken as passed"),
-        ("3 0 \n\n1 2 \n", ((3, 0), (), (1, 2)), "1, taken as layers without such nodes"),
-        ("\n\n3 0 1 2 5", ((), (), (3,)), None),
+        ("3 0 \n\n\n11 2 4 \n", ((3, 0), (11, 2, 4)), "between the others: 2, passed over; if one"),
+        ("3 0 \n\n1 2 \n", ((3, 0), (), (1, 2)), "Blank lines were taken for layers without such"),
+        ("\n11 2 4 \n\n", ((), (11, 2, 4), ()), "Blank lines were taken for layers without such"),
         ("3 0 3 \n0 0\n", ((3, 0), (0,)), "named again in their line, and passed over: 2."),
         ("3 0\0\0\0\0", ((3, 0),), "2 nodes in 1 of 3 layers."),
-        ("\n \n\n", (), "It is empty."),
+        ("\ufeff3 0 \r\n11\r\n", ((3, 0), (11,)), "3 nodes in 2 of 3 layers."),
+        ("\n \n\n", None, "It is empty."),
+        ("", None, "It is empty."),
     ],
 )
 def test_blank_lines_and_repeated_nodes_are_told(tmp_path, text, removed, said):
-    logs = write(tmp_path / "logs", removed=text)
-    if said is None:
-        with pytest.raises(KvasirPruneError, match=r"removed.txt, line 3\n.*found: 5\n.*0 to 3"):
-            read_logs(logs, LAYERS)
-        return
-    found = read_logs(logs, LAYERS)
+    found = read_logs(write(tmp_path / "logs", removed=text), LAYERS)
     assert found.removed == removed
     assert said in found.found["Pruning/removed.txt"]
+    assert all(len(values) == 6 for values in found.series.values())
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"removed": "3 0\n12 1\n"}, ("removed.txt, line 2", "found: 12", "wide, 0 to 11")),
-        ({"zero": "5\n1 -2\n"}, ("zero.txt, line 2", "found: -2", "what the others hold")),
+        ({"removed": "3 0\n12 1\n"}, ("removed.txt, line 2", "found: '12'", "wide, 0 to 11")),
+        ({"removed": "\n\n3 0 1 2 5"}, ("removed.txt, line 3", "found: '5'", "conv, 0 to 3")),
+        ({"removed": "3 0\0\0 1 2\n"}, ("removed.txt, line 1", r"found: '0\x00\x00'")),
+        ({"removed": "9" * 5000}, ("removed.txt, line 1", "last, 0 to 5")),
+        ({"removed": "\u0663 \n"}, ("removed.txt, line 1", "found: '\u0663'")),
+        ({"zero": "5\n1 -2\n"}, ("zero.txt, line 2", "found: '-2'", "what the others hold")),
         ({"worse": "0\n0\n0\n0\n"}, ("worse.txt", "4 lines", "at most 3")),
-        ({"loss": "0.8 0.6\n0.5 nan0"}, ("loss.txt, line 2", "found: nan0")),
+        ({"loss": "0.8 0.6\n0.5 nan0"}, ("loss.txt, line 2", "found: 'nan0'")),
+        ({"loss": "0.8 1e308 0.5"}, ("loss.txt, line 1", "found: '1e308'", "0 to 1e+06")),
+        ({"loss": "0.8 -0.6"}, ("loss.txt, line 1", "found: '-0.6'")),
+        ({"loss": "1_000"}, ("loss.txt, line 1", "found: '1_000'")),
+        ({"accuracy_test": "60.0 61.5"}, ("accuracy_test.txt", "found: '60.0'", "0 to 1,")),
+        ({"accuracy_test": "0.6 inf"}, ("accuracy_test.txt", "found: 'inf'")),
     ],
 )
 def test_logs_of_another_network_or_torn_words_are_refused_by_file_and_line(
@@ -139,30 +156,66 @@ def test_logs_of_another_network_or_torn_words_are_refused_by_file_and_line(
     with pytest.raises(KvasirPruneError) as error:
         import_thesis(logs, LAYERS, RunFolder(tmp_path / "run"))
     assert all(word in str(error.value) for word in words)
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 
-def test_values_that_are_too_few_or_too_many_are_told(tmp_path):
+def test_a_log_that_is_a_folder_is_refused(tmp_path):
+    logs = write(tmp_path / "logs", zero=None)
+    (logs / "Estimate" / "zero.txt").mkdir()
+    with pytest.raises(KvasirPruneError, match=r"zero.txt\n.*a directory"):
+        read_logs(logs, LAYERS)
+
+
+def test_a_name_that_is_no_text_does_not_matter(tmp_path):
+    logs = write(Path(os.fsdecode(os.fsencode(tmp_path) + b"/logs\xff")))
+    _, record, _ = imported(logs, tmp_path / "run")
+    assert record["source"].endswith("/logs?")
+
+
+def test_values_that_are_too_few_or_too_many_are_told_and_kept(tmp_path):
     changed = {"loss": "0.8 0.6 0.5", "loss_test": LOGS["Evolution/loss_test.txt"] + "7 8"}
     ledger, record, text = imported(write(tmp_path / "logs", **changed), tmp_path / "run")
     losses = [entry.loss for entry in ledger.entries if isinstance(entry, Removed)]
     assert losses[:2] == [0.6, 0.5]
     assert all(map(math.isnan, losses[2:]))
-    assert "3 values. There should be 6" in record["found"]["Pruning/loss.txt"]
-    assert "the rest is passed over" in record["found"]["Evolution/loss_test.txt"]
+    for name, count in (("Pruning/loss.txt", 3), ("Evolution/loss_test.txt", 8)):
+        assert record["found"][name].startswith(f"{count} values. For 5 removals there should be 6")
     assert [len(one["values"]) for one in record["series"] if one["quantity"] == "loss"] == [
         3,
         6,
-        6,
+        8,
     ]
     last = next(line for line in text.splitlines() if line.startswith("| wide ")).split("|")
     assert [cell.strip() for cell in last[3:6]] == ["1.0000", "\N{EN DASH}", "0.5000"]
+    assert record["turning_point"] is None
+
+
+def test_overfitting_is_told_by_what_it_rests_on_and_only_if_that_is_whole(tmp_path):
+    whole = write(tmp_path / "whole", loss_train=None, accuracy_train="0.9 nan 0.9")
+    assert imported(whole, tmp_path / "a")[1]["turning_point"]["removed_after"] == 3
+    for place, cut in (("b", {"loss_test": "0.9 0.8 0.7 0.8"}), ("c", {"accuracy_test": None})):
+        logs = write(tmp_path / f"cut-{place}", **cut)
+        assert imported(logs, tmp_path / place)[1]["turning_point"] is None
+
+
+def test_a_short_log_of_losses_does_not_burst_the_figure(tmp_path):
+    nodes = "".join(" ".join(map(str, range(40))) + "\n" for _ in range(15))
+    layers = [LayerSize(f"layer{number}", 64) for number in range(15)]
+    write(tmp_path / "logs", removed=nodes, important=None, zero=None, worse=None)
+    import_thesis(tmp_path / "logs", layers, RunFolder(tmp_path / "run"))
+    svg = (tmp_path / "run" / "report" / "figures" / "imported_loss.svg").read_text()
+    width = float(re.search(r'viewBox="0 0 ([\d.]+) ', svg)[1])
+    assert 400 < width < 800
 
 
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(name=st.sampled_from(sorted(LOGS)), cut=st.integers(0, 60), torn=st.binary(max_size=6))
+@given(
+    name=st.sampled_from(sorted(LOGS)),
+    cut=st.integers(0, 60),
+    torn=st.binary(max_size=6) | st.text(max_size=40).map(str.encode),
+)
 def test_whatever_a_crash_leaves_is_read_or_refused_by_name(tmp_path, name, cut, torn):
     logs = write(tmp_path / "logs")
     (logs / name).write_bytes((LOGS[name].encode()[:cut]) + torn)
@@ -177,7 +230,7 @@ def test_whatever_a_crash_leaves_is_read_or_refused_by_name(tmp_path, name, cut,
     else:
         assert ImportedRecord.model_validate_json(record.model_dump_json()) == record
         removed = sum(isinstance(entry, Removed) for entry in entries)
-        assert removed == sum(layer.removed for layer in record.layers)
+        assert removed == sum(layer.removed or 0 for layer in record.layers)
 
 
 def test_a_loss_that_was_no_number_is_a_gap(tmp_path):
@@ -201,6 +254,11 @@ def test_an_empty_folder_or_a_used_one_is_refused(tmp_path):
     with pytest.raises(KvasirPruneError, match="not empty"):
         import_thesis(write(tmp_path / "logs"), LAYERS, RunFolder(tmp_path / "run"))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+    with pytest.raises(KvasirPruneError, match="no folder"):
+        import_thesis(tmp_path / "logs", LAYERS, RunFolder(tmp_path / "run" / "mine.txt"))
+    (tmp_path / "empty").mkdir()
+    page = import_thesis(tmp_path / "logs", LAYERS, RunFolder(tmp_path / "empty"))
+    assert page.exists()
 
 
 def test_the_command_imports_once_and_renews_its_report(tmp_path: Path, server: Server) -> None:

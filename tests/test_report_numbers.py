@@ -1,4 +1,4 @@
-"""Every number of a report, computed again from the files of its run by other libraries."""
+"""The numbers of report.json, computed again from the files of the run by other libraries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 from scipy.special import softmax
-from scipy.stats import binom
+from scipy.stats import binom, chi2
 from statsmodels.stats.contingency_tables import SquareTable, mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
@@ -173,6 +173,7 @@ def assert_comparison(shown: dict[str, Any], truth: np.ndarray, before: Any, aft
         bowker = (((moved - moved.T) ** 2)[pairs] / off[pairs]).sum()
     assert shown["symmetry"]["statistic"] == pytest.approx(bowker)
     assert shown["symmetry"]["degrees_of_freedom"] == pairs.sum()
+    assert shown["symmetry"]["p"] == pytest.approx(chi2.sf(bowker, pairs.sum()))
     homogeneity = table.homogeneity("stuart_maxwell")
     assert shown["homogeneity"]["statistic"] == pytest.approx(homogeneity.statistic)
     assert shown["homogeneity"]["p"] == pytest.approx(homogeneity.pvalue)
@@ -185,10 +186,17 @@ def test_the_comparison_is_scikit_learns_and_statsmodels(saved: Saved):
     )
     judged = saved.results["assessment"]
     assert_comparison(judged["comparison"], saved.labels["test"], before, after)
-    for moment, (_, probabilities) in (("before", before), ("after", after)):
+    for moment, (named, probabilities) in (("before", before), ("after", after)):
         counts = [one["images"] for one in judged["comparison"][f"calibration_{moment}"]]
         edges = np.linspace(0, 1, 16)
-        assert counts == np.histogram(probabilities.max(axis=1), edges)[0].tolist()
+        sure = probabilities.max(axis=1)
+        assert counts == np.histogram(sure, edges)[0].tolist()
+        for low, one in zip(edges, judged["comparison"][f"calibration_{moment}"], strict=False):
+            inside = (sure >= low) & (sure < low + 1 / 15)
+            if inside.any():
+                right = (named == saved.labels["test"])[inside].mean()
+                found = (one["accuracy"], one["confidence"])
+                assert found == pytest.approx((right, sure[inside].mean()), rel=1e-6)
     needed = judged["comparison"]["flips_needed"]
     assert 2 * binom.cdf(0, needed, 0.5) < 0.05 <= 2 * binom.cdf(0, needed - 1, 0.5)
 

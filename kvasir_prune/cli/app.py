@@ -98,7 +98,7 @@ def data(
     """Read, decode, resize, divide and check the images; writes split.csv and data_check.json.
 
     The checks look for what makes a comparison worthless however good the network: copies and
-    near-duplicates on both sides of the split; borders, blanked regions and sizes of files that
+    near-duplicates on both sides of the split; borders, blanked regions and sizes of images that
     tell the class; classes too small to judge. Those that failed are always told.
     """
     folder = run_until("data", config, run_dir, set_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,14 +19,15 @@ def findings_table(folder: RunFolder) -> Table:
     Raises:
         RunFolderError: the run is of a version that made no checks.
     """
-    if not folder.data_check.exists():
+    try:
+        found = DataCheck.model_validate_json(folder.data_check.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError):
         raise RunFolderError(
-            "The images of this run were not checked.",
+            "The images of this run were not checked by this version.",
             where=folder.path,
             got="a run that was finished by an earlier version",
             fix="check them in a new folder: kvasir-prune data CONFIG --check --run-dir NEW",
-        )
-    found = DataCheck.model_validate_json(folder.data_check.read_text(encoding="utf-8"))
+        ) from None
     table = Table(title="Checks of the images", show_lines=True)
     for head in ("Outcome", "Check", "What was found"):
         table.add_column(head)

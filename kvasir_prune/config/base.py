@@ -9,6 +9,9 @@ from pydantic.config import JsonDict
 
 COSMETIC: JsonDict = {"cosmetic": True}
 """Marks a key that cannot change a result; a resumed run may have another value of it."""
+LATER: JsonDict = {"later": True}
+"""Marks a key that came when runs had been begun without it: at its default it is no part of what a
+run is identified by, so that they go on."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]

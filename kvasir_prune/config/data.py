@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kvasir_prune.config.base import COSMETIC, Fraction, PositiveInt, Section
+from kvasir_prune.config.base import COSMETIC, LATER, Fraction, PositiveInt, Section
 
 
 class Fractions(Section):
@@ -73,7 +73,7 @@ class FolderData(BaseData):
     max_deviation: Fraction = 0.05
     """With groups: the largest accepted difference between a wished and an achieved share."""
 
-    blank: list[Rectangle] = Field(default=[])
+    blank: list[Rectangle] = Field(default=[], json_schema_extra=LATER)
     """Rectangles made black in every image, so that an inset or a text there tells no class: each
     [left, top, right, bottom] in fractions of the width and height, [0, 0.68, 0.34, 1] for the
     lower left. Whoever uses the network later must make the same rectangles black."""

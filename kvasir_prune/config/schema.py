@@ -75,7 +75,10 @@ class RunConfig(Section):
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
-    """Return what can change a result, flat: YAML path -> value; cosmetic keys are left out."""
+    """Return what can change a result, flat: YAML path -> value.
+
+    Cosmetic keys are left out, and later ones at their default.
+    """
     flat: dict[str, Any] = {}
     _flatten(config, "", flat)
     return flat
@@ -90,9 +93,10 @@ def digest(config: RunConfig) -> str:
 def _flatten(section: BaseModel, prefix: str, into: dict[str, Any]) -> None:
     for key, field in type(section).model_fields.items():
         extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("cosmetic"):
-            continue
         value = getattr(section, key)
+        marks = extra if isinstance(extra, dict) else {}
+        if marks.get("cosmetic") or (marks.get("later") and value == field.default):
+            continue
         if isinstance(value, BaseModel):
             _flatten(value, f"{prefix}{key}.", into)
         else:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir_prune.data import judging, judging_looks
+from kvasir_prune.data.blank_regions import blank_regions
 from kvasir_prune.data.dataset import Dataset
 from kvasir_prune.data.findings import (
     BlankRegion,
@@ -19,8 +20,9 @@ from kvasir_prune.data.findings import (
     RegionTells,
 )
 from kvasir_prune.data.listing import Listing
+from kvasir_prune.data.looks import looks_of
 from kvasir_prune.data.near_duplicates import Pair, clusters, near_duplicates, unfit
-from kvasir_prune.data.shortcuts import blank_regions, looks_of, predictability, size_tells
+from kvasir_prune.data.shortcuts import predictability, size_tells
 from kvasir_prune.progress import Progress
 from kvasir_prune.types import SPLITS, TEST, TRAIN, VALIDATION
 
@@ -121,11 +123,15 @@ def _sizes(dataset: Dataset, images: _Images, few: bool) -> Finding:
         return judging.not_assessed("IMAGE_SIZES", "Sizes of the images", why)
     learnt, judged = images.of(TRAIN), images.of(VALIDATION)
     tells = (
-        size_tells((found[learnt], images.labels[learnt]), (found[judged], images.labels[judged]))
+        size_tells(
+            (found[learnt], images.labels[learnt]),
+            (found[judged], images.labels[judged]),
+            images.names,
+        )
         if len(counted) > 1
         else None
     )
-    return judging_looks.sizes(counted, min(images.pixels.shape[1:3]), tells, len(images.names))
+    return judging_looks.sizes(counted, min(images.pixels.shape[1:3]), tells)
 
 
 def _look_alikes(images: _Images, pairs: Sequence[Pair]) -> list[list[str]]:

@@ -12,12 +12,13 @@ Outcome = Literal["passed", "warning", "failed", "not assessed"]
 
 
 class BlankRegion(BaseModel):
-    """A rectangle that is black in one class and not in another, in fractions of the image.
+    """A region that is black in some classes more often than in others.
 
     Attributes:
-        left: its left edge, from the left of the image, 0 to 1; `right` likewise.
+        left: edge of the rectangle around it, from the left of the image, 0 to 1; `right` likewise.
         top: its upper edge, from the top of the image, 0 to 1; `bottom` likewise.
-        share: class -> share of its images in which most of the rectangle is black.
+        fills: share of the rectangle that is of the region, 0 to 1.
+        share: class -> share of its images in which a place of the region is black, on average.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -26,7 +27,13 @@ class BlankRegion(BaseModel):
     top: float
     right: float
     bottom: float
+    fills: float
     share: dict[str, float]
+
+    @property
+    def area(self) -> float:
+        """Of the region, as a share of the image."""
+        return self.fills * (self.right - self.left) * (self.bottom - self.top)
 
     @property
     def rectangle(self) -> list[float]:
@@ -70,15 +77,17 @@ class RegionTells(BaseModel):
 
 
 class SizeTells(BaseModel):
-    """How well the size of the file alone tells the class: balanced accuracy, 0 to 1.
+    """How well the size of an image in pixels tells one class from the rest.
 
     Attributes:
-        accuracy: of a classifier that knows nothing but height and width.
+        label: the class that it tells best.
+        accuracy: balanced accuracy, 0 to 1, of a classifier that knows nothing but the size.
         low: the lower end of its interval.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    label: str
     accuracy: float
     low: float
 

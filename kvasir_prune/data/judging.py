@@ -151,9 +151,9 @@ def groups(names: Sequence[str], splits: Sequence[str]) -> Finding:
     elif not divided and all(name.startswith(f"{GROUP} ") for name in sides):
         outcome = "not assessed"
         sentence = (
-            "Look-alikes are kept together (data.group_by: near_duplicates), but nothing says which "
-            "images are of one patient or one video, so whether such images stand on both sides is "
-            "not known."
+            "Look-alikes are kept together (data.group_by: near_duplicates), but nothing says "
+            "which images are of one patient or one video, so whether such images stand on both "
+            "sides is not known."
         )
     elif divided:
         outcome = "failed"

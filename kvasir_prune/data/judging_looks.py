@@ -11,6 +11,8 @@ from kvasir_prune.data.findings import BlankRegion, Finding, RegionTells, SizeTe
 
 ABOVE_CHANCE = 0.2
 BLANK_DIFFERENCE = 0.25
+COMPACT = 0.8
+"""A region that fills less of the rectangle around it cannot be made black by one."""
 _REGIONS_TOLD = 3
 
 
@@ -41,16 +43,13 @@ def border(tells: Mapping[str, RegionTells], classes: int) -> Finding:
     )
 
 
-def sizes(
-    counted: Mapping[tuple[int, int], int], side_px: int, tells: SizeTells | None, classes: int
-) -> Finding:
-    """Judge the sizes of the files before they were resized.
+def sizes(counted: Mapping[tuple[int, int], int], side_px: int, tells: SizeTells | None) -> Finding:
+    """Judge the sizes of the images before they were resized.
 
     Args:
         counted: (height, width) in pixels -> images.
         side_px: shorter side of what the network sees.
-        tells: how well they tell the class; None where all files have one size.
-        classes: number of classes.
+        tells: the class that they tell best; None where all have one size.
     """
     enlarged = sum(count for size, count in counted.items() if min(size) < side_px)
     small = f" {enlarged:,} are smaller than what the network sees, and enlarged." * (enlarged > 0)
@@ -63,12 +62,12 @@ def sizes(
     else:
         sentence = (
             f"The images have {len(counted):,} sizes, from {smallest} to {largest} pixels.{small} "
-            f"A simple classifier that knows nothing but the size names {tells.accuracy:.0%} of "
-            f"the classes right (balanced; chance {1 / classes:.0%}). Surely more than "
+            f"A simple classifier that knows nothing but the size best tells {tells.label} from "
+            f"the rest: {tells.accuracy:.0%} right (balanced; chance 50%). Surely more than "
             f"{ABOVE_CHANCE * 100:.0f} points above chance is a warning: stretched to one size, "
             "the images still show what they were, by their proportions and their sharpness."
         )
-    telling = tells is not None and tells.low > 1 / classes + ABOVE_CHANCE
+    telling = tells is not None and tells.low > 0.5 + ABOVE_CHANCE
     return Finding(
         code="IMAGE_SIZES",
         title="Sizes of the images",
@@ -79,21 +78,18 @@ def sizes(
 
 
 def blank(regions: Sequence[BlankRegion]) -> Finding:
-    """Judge regions that are black more often in one class than in another, the largest first."""
+    """Judge regions that are black more often in some classes than in others, the largest first."""
     if not regions:
         sentence = (
-            f"No region is black in one class {BLANK_DIFFERENCE * 100:.0f} points more often than "
-            "in another."
+            f"No region of 6% or more of the width and the height is black in one class "
+            f"{BLANK_DIFFERENCE * 100:.0f} points more often than in another."
         )
     else:
-        told = "; the ".join(map(_blank_words, regions[:_REGIONS_TOLD]))
+        told = "; ".join(map(_blank_words, regions[:_REGIONS_TOLD]))
         more = len(regions) - _REGIONS_TOLD
         others = f" {more} smaller ones are like that." * (more > 0)
-        sentence = f"The {told}.{others} A network can tell these classes by it."
-        if all(region.place != "edge" for region in regions):
-            rectangles = [region.rectangle for region in regions]
-            it = "it" if len(regions) == 1 else "them"
-            sentence += f" data.blank: {rectangles} makes {it} black in all images."
+        sentence = f"{told[:1].upper()}{told[1:]}.{others} A network can tell these classes by it."
+        sentence += _how_to_blank([region for region in regions if region.fills >= COMPACT])
     return Finding(
         code="BLANK_REGION",
         title="Blanked regions",
@@ -107,8 +103,19 @@ def _blank_words(region: BlankRegion) -> str:
     most, least = (
         choose(region.share, key=lambda name: region.share[name]) for choose in (max, min)
     )
+    what = "the" if region.fills >= COMPACT else "part of the"
     return (
-        f"{region.place} region (from the left {region.left:.0%} to {region.right:.0%}, from the "
-        f"top {region.top:.0%} to {region.bottom:.0%}) is black in {region.share[most]:.0%} of the "
-        f"images of {most}, but in {region.share[least]:.0%} of {least}"
+        f"{what} {region.place} region (from the left {region.left:.0%} to {region.right:.0%}, "
+        f"from the top {region.top:.0%} to {region.bottom:.0%}) is black in "
+        f"{region.share[most]:.0%} of the images of {most}, but in {region.share[least]:.0%} of "
+        f"{least}"
     )
+
+
+def _how_to_blank(compact: Sequence[BlankRegion]) -> str:
+    """Say how to make regions black in all images, where rectangles do that and spare the rest."""
+    if not compact:
+        return ""
+    rectangles = [region.rectangle for region in compact]
+    one = "the rectangle" if len(compact) == 1 else "these rectangles"
+    return f" data.blank: {rectangles} makes {one} black in all images."

@@ -1,4 +1,4 @@
-"""What a network could learn instead of medicine: borders, corners and blanked regions.
+"""What a network could learn instead of medicine: borders, corners, sizes.
 
 Endoscopes and archives leave marks at the edge of the frame: text, a position inset, a mask. Where
 the marks differ between classes, a network may learn them. A simple classifier that sees nothing
@@ -8,34 +8,19 @@ but the edge shows how far they go.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2_contingency
 
-from kvasir_prune.data.findings import BlankRegion, RegionTells, SizeTells
-from kvasir_prune.progress import Progress
+from kvasir_prune.data.findings import RegionTells, SizeTells
+from kvasir_prune.data.looks import CELLS, Floats
 
-CELLS = 12
-"""Every image is seen as 12 x 12 cells of mean colour."""
 CORNER = 4
 """Side of a corner, and of the centre it is compared with, in cells."""
-FINE_CELLS = 48
-"""For regions that are black, every image is seen as 48 x 48 cells."""
-DARK = 24
-"""A cell is black if its brightest channel is below this (0 to 255)."""
-THINNEST = 3
-"""Side in fine cells of the smallest square region; thinner strips, and links, are passed over."""
-
-CERTAIN = 1e-3
-"""p of the chi-squared test above which a blank region counts as chance; many cells are tried."""
 DRAWS = 1000
 _LEAST_OF_A_SIZE = 5
 
-Floats = NDArray[np.float64]
 _FIRST, _LAST, _MIDDLE = slice(0, CORNER), slice(-CORNER, None), slice(CORNER, -CORNER)
 _EDGE = np.ones((CELLS, CELLS), np.bool_)
 _EDGE[1:-1, 1:-1] = False
@@ -57,42 +42,6 @@ REGIONS = {
     "centre": _square(_MIDDLE, _MIDDLE),
 }
 """Cells by region; the border is compared with all that is inside it, a corner with the centre."""
-
-
-@dataclass(frozen=True)
-class Looks:
-    """Images, seen coarsely.
-
-    Attributes:
-        cells: (n, 12, 12, channels) mean colours, 0 to 255.
-        black: (n, 48, 48) which parts are black.
-    """
-
-    cells: Floats
-    black: NDArray[np.bool_]
-
-
-def looks_of(images: NDArray[np.uint8], rows: Sequence[int], progress: Progress) -> Looks:
-    """Look at images coarsely.
-
-    Args:
-        images: (n, height, width, 1 or 3) uint8, may be a memory map.
-        rows: which of them.
-        progress: told about every image.
-    """
-    cells = np.empty((len(rows), CELLS, CELLS, images.shape[-1]), np.float64)
-    black = np.empty((len(rows), FINE_CELLS, FINE_CELLS), np.bool_)
-    with progress.task("Looking at borders", len(rows)) as task:
-        for place, row in enumerate(rows):
-            cells[place] = _shrunk(images[row], CELLS)
-            black[place] = _shrunk(images[row], FINE_CELLS).max(axis=-1) < DARK
-            task.advance()
-    return Looks(cells, black)
-
-
-def _shrunk(image: NDArray[np.uint8], side: int) -> NDArray[Any]:
-    small: NDArray[Any] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-    return small.reshape(side, side, -1)
 
 
 def predictability(
@@ -126,20 +75,29 @@ def predictability(
 def size_tells(
     learnt: tuple[NDArray[np.int64], NDArray[np.int64]],
     judged: tuple[NDArray[np.int64], NDArray[np.int64]],
+    classes: Sequence[str],
 ) -> SizeTells:
-    """Return how well the size of the file alone tells the class, by a small decision tree.
+    """Return which class the size of an image tells best from the rest, by a small decision tree.
 
     Args:
-        learnt: heights and widths (n, 2), and labels, that it is fitted to.
+        learnt: heights and widths (n, 2) in pixels, and labels, that it is fitted to.
         judged: those of other images.
+        classes: their names.
     """
     from sklearn.tree import DecisionTreeClassifier
 
-    model = DecisionTreeClassifier(
-        min_samples_leaf=_LEAST_OF_A_SIZE, class_weight="balanced", random_state=0
-    )
-    accuracies = _accuracies(model, learnt, judged)
-    return SizeTells(accuracy=float(accuracies[0]), low=float(np.percentile(accuracies[1:], 2.5)))
+    found = []
+    for k, name in enumerate(classes):
+        model = DecisionTreeClassifier(
+            min_samples_leaf=_LEAST_OF_A_SIZE, class_weight="balanced", random_state=0
+        )
+        own = [(sizes, labels == k) for sizes, labels in (learnt, judged)]
+        if not all(0 < is_own.sum() < len(is_own) for _, is_own in own):
+            continue
+        accuracies = _accuracies(model, *own)
+        low = float(np.percentile(accuracies[1:], 2.5 / len(classes)))
+        found.append(SizeTells(label=name, accuracy=float(accuracies[0]), low=low))
+    return max(found, key=lambda tells: tells.low)
 
 
 def _cells_tell(
@@ -174,45 +132,3 @@ def _accuracies(
         for k in np.unique(labels)
     ]
     return np.asarray(np.mean(of_classes, axis=0))
-
-
-def blank_regions(
-    black: NDArray[np.bool_], labels: NDArray[np.int64], classes: Sequence[str], differing: float
-) -> list[BlankRegion]:
-    """Return rectangles around cells that are black more often in one class than in another.
-
-    Args:
-        black: (n, 48, 48) which parts of each image are black.
-        labels: (n,) classes; every class has an image.
-        classes: their names.
-        differing: least difference of two classes' shares of images in which a cell is black.
-
-    Returns:
-        One for each connected set of such cells in which the classes differ by more than chance
-        explains, the largest set first.
-    """
-    shares = np.stack([black[labels == k].mean(axis=0) for k in range(len(classes))])
-    suspicious = (shares.max(axis=0) - shares.min(axis=0) >= differing).astype(np.uint8)
-    square = np.ones((THINNEST, THINNEST), np.uint8)
-    thick = cv2.morphologyEx(suspicious, cv2.MORPH_OPEN, square)
-    count, component, boxes, _ = cv2.connectedComponentsWithStats(thick, connectivity=4)
-    found = []
-    for number in sorted(range(1, count), key=lambda one: -int(boxes[one, cv2.CC_STAT_AREA])):
-        left, top, width, height, _ = boxes[number]
-        inside = black[:, component == number].mean(axis=1) > 0.5
-        if _differs(inside, labels, len(classes)):
-            share = {name: float(inside[labels == k].mean()) for k, name in enumerate(classes)}
-            edges = (left, top, left + width, top + height)
-            names = ("left", "top", "right", "bottom")
-            place = {
-                name: float(edge / FINE_CELLS) for name, edge in zip(names, edges, strict=True)
-            }
-            found.append(BlankRegion(**place, share=share))
-    return found
-
-
-def _differs(inside: NDArray[np.bool_], labels: NDArray[np.int64], classes: int) -> bool:
-    """Return whether the classes' shares differ by more than chance explains."""
-    counts = [np.bincount(inside[labels == k], minlength=2) for k in range(classes)]
-    table = np.stack(counts, axis=1)
-    return bool(table.sum(axis=1).all() and chi2_contingency(table).pvalue <= CERTAIN)

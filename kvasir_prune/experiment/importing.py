@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from kvasir_prune.errors import RunFolderError
 from kvasir_prune.experiment.folder import RunFolder
@@ -28,24 +29,37 @@ def import_thesis(logs_folder: Path, layers: Sequence[LayerSize], folder: RunFol
         Path of the HTML file.
 
     Raises:
-        RunFolderError: the folder holds other files.
+        RunFolderError: the folder holds other files, or is none.
         LedgerError: there are no logs, or they do not fit the layers.
     """
+    _refuse_used(folder.path)
     logs = read_logs(logs_folder, layers)
-    if folder.path.exists() and any(folder.path.iterdir()):
+    baseline, entries = entries_of(logs)
+    digests = {f"sha256 {name}": sha256_file(logs_folder / name) for name in logs.read}
+    place = folder.path.parent
+    place.mkdir(parents=True, exist_ok=True)
+    # Beside the folder, then renamed: there is a whole import or none.
+    with TemporaryDirectory(dir=place, prefix=f".{folder.path.name}.") as name:
+        made = RunFolder(Path(name) / "run")
+        made.report.mkdir(parents=True)
+        ledger = HDF5Ledger(made.ledger, layers=logs.layers, baseline=baseline, identity=digests)
+        ledger.record(entries)
+        ledger.record_evolution(evolution_of(logs))
+        write_imported(imported_record(logs, logs_folder), made.report)
+        if folder.path.exists():
+            folder.path.rmdir()
+        made.path.rename(folder.path)
+    return folder.report / "report.html"
+
+
+def _refuse_used(path: Path) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunFolderError(
-            "The folder for the imported logs is not empty.",
-            where=folder.path,
+            "The folder for the imported logs is not empty, or no folder.",
+            where=path,
             expected="a new or empty folder",
             fix="give another one with --run-dir",
         )
-    folder.report.mkdir(parents=True)
-    baseline, entries = entries_of(logs)
-    digests = {f"sha256 {name}": sha256_file(logs_folder / name) for name in logs.read}
-    ledger = HDF5Ledger(folder.ledger, layers=logs.layers, baseline=baseline, identity=digests)
-    ledger.record(entries)
-    ledger.record_evolution(evolution_of(logs))
-    return write_imported(imported_record(logs, logs_folder), folder.report)
 
 
 def renew_imported(folder: RunFolder) -> Path:

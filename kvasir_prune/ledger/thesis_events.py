@@ -18,20 +18,24 @@ def entries_of(logs: ThesisLogs) -> tuple[LossAccuracy, tuple[Entry, ...]]:
     accuracies = logs.series.get((VALIDATION, "accuracy"), ())
     done = 0
     entries: list[Entry] = []
-    for layer, nodes in enumerate(logs.removed):
+    removed = logs.removed or ()
+    for layer, nodes in enumerate(removed):
         for node in nodes:
             before, after = _at(losses, done), _at(losses, done + 1)
             done += 1
             accuracy = _at(accuracies, done)
             entries.append(Removed(layer, node, before - after, after, accuracy, 0))
-        if layer + 1 < len(logs.removed):
+        if layer + 1 < len(removed):
             entries.append(LayerFinished(layer, 0))
     return LossAccuracy(_at(losses, 0), _at(accuracies, 0)), tuple(entries)
 
 
 def evolution_of(logs: ThesisLogs) -> Iterator[tuple[int, int, str, float, float]]:
-    """Yield removals, layer (-1 before the first), split, loss and accuracy of every point."""
-    layers = [-1, *(layer for layer, nodes in enumerate(logs.removed) for _ in nodes)]
+    """Yield removals, layer, split, loss and accuracy of every point.
+
+    The layer is -1 before the first removal, and after the last that a log names.
+    """
+    layers = [-1, *(layer for layer, nodes in enumerate(logs.removed or ()) for _ in nodes)]
     for split in (TRAIN, VALIDATION, TEST):
         losses, accuracies = (
             logs.series.get((split, quantity), ()) for quantity in ("loss", "accuracy")

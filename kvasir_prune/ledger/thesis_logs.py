@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvasir_prune.errors import LedgerError
+from kvasir_prune.ledger.log_words import node_of, value_of, words_of
 from kvasir_prune.types import TEST, TRAIN, VALIDATION, LayerSize
 
 REMOVED = "Pruning/removed.txt"
@@ -28,7 +29,7 @@ SERIES = {
 """Split and quantity -> file. The program judged nodes by the validation images."""
 
 Nodes = tuple[tuple[int, ...], ...]
-_MISSING = "It is not there."
+_MISSING, _EMPTY = "It is not there.", "It is empty."
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,17 @@ class ThesisLogs:
 
     Attributes:
         layers: in order of work, last hidden layer first.
-        removed: nodes in order of removal, for the layers that pruning reached.
+        removed: nodes in order of removal, for the layers that pruning reached; None if no log
+            says which.
         estimates: important, zero and worse -> nodes, for the layers that were measured; a kind
-            whose file is missing is absent.
-        series: split and quantity -> values, the first of them before any removal; no more than
-            there were removals, and one, where these are known. An absent file is absent.
+            of which nothing is left is absent.
+        series: split and quantity -> values, the first of them before any removal. There may be
+            more or fewer than removals. One of which nothing is left is absent.
         found: file -> what was found in it, in a sentence.
     """
 
     layers: tuple[LayerSize, ...]
-    removed: Nodes
+    removed: Nodes | None
     estimates: Mapping[str, Nodes]
     series: Mapping[tuple[str, str], tuple[float, ...]]
     found: Mapping[str, str]
@@ -55,6 +57,11 @@ class ThesisLogs:
     def read(self) -> tuple[str, ...]:
         """The files that were there."""
         return tuple(name for name, sentence in self.found.items() if sentence != _MISSING)
+
+    @property
+    def removals(self) -> int:
+        """How many removals the logs name."""
+        return sum(map(len, self.removed or ()))
 
 
 def read_logs(folder: Path, layers: Sequence[LayerSize]) -> ThesisLogs:
@@ -66,20 +73,17 @@ def read_logs(folder: Path, layers: Sequence[LayerSize]) -> ThesisLogs:
 
     Raises:
         LedgerError: no log is there; or one names nodes that the layers do not have, or holds
-            something else than numbers.
+            something else than losses and accuracies.
     """
     order = tuple(reversed(layers))
     found: dict[str, str] = {}
     removed = _nodes(folder, REMOVED, order, found)
     estimates = {kind: _nodes(folder, name, order, found) for kind, name in ESTIMATES.items()}
-    removals = sum(map(len, removed or ()))
-    series = {
-        key: _values(folder, name, None if removed is None else removals, found)
-        for key, name in SERIES.items()
-    }
+    expected = None if removed is None else 1 + sum(map(len, removed))
+    series = {key: _values(folder, key, expected, found) for key in SERIES}
     logs = ThesisLogs(
         order,
-        removed or (),
+        removed,
         {kind: nodes for kind, nodes in estimates.items() if nodes is not None},
         {key: values for key, values in series.items() if values},
         found,
@@ -94,33 +98,19 @@ def read_logs(folder: Path, layers: Sequence[LayerSize]) -> ThesisLogs:
     return logs
 
 
-def _lines(folder: Path, name: str, found: dict[str, str]) -> list[list[str]] | None:
-    """Return the words of every line up to the last that has any; None if there is no file."""
-    path = folder / name
-    if not path.is_file():
-        found[name] = _MISSING
-        return None
-    # A computer that lost its power leaves zeros where text should be.
-    text = path.read_text(encoding="utf-8", errors="replace").replace("\0", " ")
-    lines = [line.split() for line in text.splitlines()]
-    while lines and not lines[-1]:
-        lines.pop()
-    if not lines:
-        found[name] = "It is empty."
-    return lines
-
-
 def _nodes(
     folder: Path, name: str, order: Sequence[LayerSize], found: dict[str, str]
 ) -> Nodes | None:
-    lines = _lines(folder, name, found)
-    if not lines:
-        return None if lines is None else ()
-    blank = sum(not words for words in lines)
+    """Return the nodes of every line; None where nothing is left."""
+    lines = words_of(folder / name)
+    if not any(lines or ()):
+        found[name] = _MISSING if lines is None else _EMPTY
+        return None
+    assert lines is not None
+    filled = [(number, words) for number, words in enumerate(lines, start=1) if words]
     # A blank line is a layer without such nodes only where that gives every layer its line.
-    kept = list(enumerate(lines, start=1))
-    if len(lines) != len(order):
-        kept = [(number, words) for number, words in kept if words]
+    complete = len(lines) == len(order)
+    kept = list(enumerate(lines, start=1)) if complete else filled
     if len(kept) > len(order):
         raise LedgerError(
             "A log has more lines than the network has hidden layers.",
@@ -130,61 +120,42 @@ def _nodes(
             fix="name the right network with --layers",
         )
     layers = [
-        tuple(_node(word, layer, f"{folder / name}, line {number}") for word in words)
+        tuple(node_of(word, layer, f"{folder / name}, line {number}") for word in words)
         for (number, words), layer in zip(kept, order, strict=False)
     ]
     once = tuple(tuple(dict.fromkeys(nodes)) for nodes in layers)
     again = sum(map(len, layers)) - sum(map(len, once))
+    blank = filled[-1][0] - len(filled)
     found[name] = f"{sum(map(len, once)):,} nodes in {len(once)} of {len(order)} layers."
-    if blank:
-        meaning = "layers without such nodes" if len(lines) == len(order) else "passed over"
-        found[name] += f" Blank lines between: {blank:,}, taken as {meaning}."
+    if complete and len(filled) < len(order):
+        found[name] += " Blank lines were taken for layers without such nodes."
+    elif blank:
+        found[name] += (
+            f" Blank lines between the others: {blank:,}, passed over; if one of them is a layer "
+            "without such nodes, the lines after it belong to other layers than they are told of."
+        )
     if again:
         found[name] += f" Nodes named again in their line, and passed over: {again:,}."
     return once
 
 
-def _node(word: str, layer: LayerSize, where: str) -> int:
-    if not (word.isascii() and word.isdigit()) or int(word) >= layer.nodes:
-        raise LedgerError(
-            "A log names a node that its layer does not have.",
-            where=where,
-            got=word[:40],
-            expected=f"nodes of {layer.name}, 0 to {layer.nodes - 1}",
-            fix="name the right network with --layers, or mend or take away the file: what the "
-            "others hold is imported",
-        )
-    return int(word)
-
-
 def _values(
-    folder: Path, name: str, removals: int | None, found: dict[str, str]
+    folder: Path, key: tuple[str, str], expected: int | None, found: dict[str, str]
 ) -> tuple[float, ...]:
-    lines = _lines(folder, name, found)
-    if not lines:
+    name = SERIES[key]
+    lines = words_of(folder / name)
+    if not any(lines or ()):
+        found[name] = _MISSING if lines is None else _EMPTY
         return ()
-    values = []
-    for number, words in enumerate(lines, start=1):
-        for word in words:
-            try:
-                values.append(float(word))
-            except ValueError:
-                raise LedgerError(
-                    "A log holds something else than numbers.",
-                    where=f"{folder / name}, line {number}",
-                    got=word[:40],
-                    expected="losses or accuracies, parted by blanks",
-                    fix="mend or take away the file: what the others hold is imported",
-                ) from None
+    values = tuple(
+        value_of(word, key[1], f"{folder / name}, line {number}")
+        for number, words in enumerate(lines or (), start=1)
+        for word in words
+    )
     found[name] = f"{len(values):,} values."
-    if removals is None:
-        return tuple(values)
-    if len(values) != removals + 1:
-        found[name] += f" There should be {removals + 1:,}: one before the first of {removals:,} "
-        found[name] += "removals and one after each; "
+    if expected is not None and len(values) != expected:
         found[name] += (
-            "the rest is passed over."
-            if len(values) > removals + 1
-            else "they are taken as the first ones."
+            f" For {expected - 1:,} removals there should be {expected:,}, one before the first "
+            "and one after each; they are taken in that order."
         )
-    return tuple(values[: removals + 1])
+    return values

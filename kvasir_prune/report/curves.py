@@ -70,7 +70,8 @@ def evolution(
     """
     figure = Figure(figsize=(8.2, 3.7))
     axes = figure.add_axes((0.08, 0.14, 0.82, 0.62))
-    axes.set_xlim(min(curve.x[0] for curve in curves), max(curve.x[-1] for curve in curves))
+    ends = [*(curve.x[-1] for curve in curves), *(stretch.end for stretch in stretches)]
+    axes.set_xlim(min(curve.x[0] for curve in curves), max(ends))
     axes.set_xlabel("Nodes removed")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     _draw_curves(axes, curves, quantity)

@@ -178,8 +178,11 @@ def data(record: Record) -> Table:
             "Groups of images kept together": (
                 "not grouped" if images.groups is None else notation.count(images.groups)
             ),
-            "Made black": "; ".join(map(notation.rectangle, images.blanked))
-            or captions.note("no_blanked"),
+            "Made black": captions.note(
+                "blanked", where="; ".join(map(notation.rectangle, images.blanked))
+            )
+            if images.blanked
+            else captions.note("no_blanked"),
             "Converted": ", ".join(conversions) or captions.note("no_conversions"),
             "Skipped": _skipped(images.skipped),
         },

@@ -24,8 +24,8 @@ from kvasir_prune.report.drawing import (
     to_svg,
 )
 from kvasir_prune.report.reliability import reliability
-from kvasir_prune.report.schema import Layer, Record
-from kvasir_prune.report.tables import classes, splits
+from kvasir_prune.report.schema import Record
+from kvasir_prune.report.tables import NodeCounts, classes, splits
 from kvasir_prune.types import SPLITS, TEST
 
 _ALL = tuple(reversed(SPLITS))
@@ -89,7 +89,7 @@ _BARS: dict[str, dict[str, Any]] = {
 }
 
 
-def nodes_per_layer(layers: Sequence[Layer]) -> Figure:
+def nodes_per_layer(layers: Sequence[NodeCounts]) -> Figure:
     """Draw thesis Table 5.2 as bars of equal length, one pair a layer."""
     row = 0.36  # inches
     figure = Figure(figsize=(8.2, row * (len(layers) + 1)))
@@ -112,7 +112,7 @@ def nodes_per_layer(layers: Sequence[Layer]) -> Figure:
     return figure
 
 
-def _layer_bars(axes: Any, y: int, layer: Layer) -> None:
+def _layer_bars(axes: Any, y: int, layer: NodeCounts) -> None:
     share = 100 / layer.nodes if layer.nodes else 0.0
     left = 0.0
     for kind in ("important", "zero", "worse"):
@@ -123,10 +123,10 @@ def _layer_bars(axes: Any, y: int, layer: Layer) -> None:
             left += number * share
     if layer.important is None:
         axes.text(0.5, y - 0.14, notation.NOT_MEASURED, va="center", fontsize=7.5, style="italic")
-    axes.add_patch(
-        Rectangle((0, y + 0.12), layer.removed * share, 0.2, linewidth=0, **_BARS["removed"])
-    )
-    axes.text(101.5, y, f"{layer.removed:,} removed", va="center", fontsize=8.5)
+    removed = layer.removed or 0
+    axes.add_patch(Rectangle((0, y + 0.12), removed * share, 0.2, linewidth=0, **_BARS["removed"]))
+    said = "not known" if layer.removed is None else f"{removed:,} removed"
+    axes.text(101.5, y, said, va="center", fontsize=8.5)
 
 
 def _heat_map(delta: Sequence[Sequence[float | None]], names: Sequence[str], most: float) -> Figure:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
 from kvasir_prune.errors import RunFolderError
 from kvasir_prune.ledger.thesis_logs import ThesisLogs
-from kvasir_prune.report.schema import EvolutionPoint, Layer, Measured, Part, TurningPoint
-from kvasir_prune.report.turning_point import turning_point
-from kvasir_prune.types import SPLITS, VALIDATION
+from kvasir_prune.report.schema import Measured, Part, TurningPoint
+from kvasir_prune.report.turning_point import place_of_turn
+from kvasir_prune.types import TEST, VALIDATION
 
 
 class LayerEnd(Part):
@@ -34,21 +35,32 @@ class Series(Part):
     values: list[float | None]
 
 
+class LoggedLayer(Part):
+    """As `schema.Layer`, but every count that no log holds is None."""
+
+    name: str
+    nodes: int
+    important: int | None = None
+    zero: int | None = None
+    worse: int | None = None
+    removed: int | None = None
+
+
 class ImportedRecord(Part):
     """The whole of `imported.json`.
 
     Attributes:
         source: folder of the logs.
         layers: first to last, as in the report of a run; counts that no log holds are None.
-        order: the layers that lost nodes, in the order of pruning.
+        order: the layers that pruning reached, in its order.
         series: losses and accuracies on the splits that were logged.
         turning_point: as in the report of a run; None if there is none, or for want of logs.
         found: file -> what was found in it.
     """
 
-    schema_version: int = 1
+    schema_version: Literal[1] = 1
     source: str
-    layers: list[Layer]
+    layers: list[LoggedLayer]
     order: list[LayerEnd]
     series: list[Series]
     turning_point: TurningPoint | None
@@ -58,57 +70,54 @@ class ImportedRecord(Part):
 def imported_record(logs: ThesisLogs, source: Path) -> ImportedRecord:
     """Compute what the report of some logs says; `source` is their folder."""
     order, done = [], 0
-    for layer, nodes in zip(logs.layers, logs.removed, strict=False):
+    for layer, nodes in zip(logs.layers, logs.removed or (), strict=False):
         order.append(LayerEnd(name=layer.name, begun=done, ended=done + len(nodes)))
         done += len(nodes)
     return ImportedRecord(
-        source=str(source),
+        # A name that is no text must not keep the record from being written.
+        source=str(source).encode("utf-8", "replace").decode(),
         layers=list(_layers(logs))[::-1],
         order=order,
         series=[
             Series(split=split, quantity=quantity, values=[_or_none(value) for value in values])
             for (split, quantity), values in logs.series.items()
         ],
-        turning_point=turning_point(_points(logs, order), VALIDATION),
+        turning_point=_turn(logs, order),
         found=dict(logs.found),
     )
 
 
-def _layers(logs: ThesisLogs) -> Iterator[Layer]:
+def _layers(logs: ThesisLogs) -> Iterator[LoggedLayer]:
     """Yield the layers in the order of work."""
+    named = {**logs.estimates, "removed": logs.removed or ()}
     for place, layer in enumerate(logs.layers):
         counts = {
-            kind: len(nodes[place]) if place < len(nodes) else None
-            for kind, nodes in logs.estimates.items()
+            kind: len(nodes[place]) if place < len(nodes) else None for kind, nodes in named.items()
         }
-        removed = len(logs.removed[place]) if place < len(logs.removed) else 0
-        yield Layer(
-            name=layer.name,
-            nodes=layer.nodes,
-            important=counts.get("important"),
-            zero=counts.get("zero"),
-            worse=counts.get("worse"),
-            removed=removed,
-        )
+        yield LoggedLayer(name=layer.name, nodes=layer.nodes, **counts)
 
 
-def _points(logs: ThesisLogs, order: Sequence[LayerEnd]) -> list[EvolutionPoint]:
-    """Return the points; none unless everything was logged at each."""
-    series = [logs.series.get((split, q), ()) for split in SPLITS for q in ("loss", "accuracy")]
-    if not all(math.isfinite(value) for values in series for value in values):
-        return []
+def _turn(logs: ThesisLogs, order: Sequence[LayerEnd]) -> TurningPoint | None:
+    """Return the turning point; None also where a log it rests on does not reach the end."""
+    keys = ((TEST, "loss"), (TEST, "accuracy"), (VALIDATION, "loss"))
+    points = logs.removals + 1
+    test, accuracy, judged = (logs.series.get(key, ())[:points] for key in keys)
+    for values in (test, accuracy, judged):
+        if len(values) < points or not all(map(math.isfinite, values)):
+            return None
+    place = place_of_turn(test, judged)
+    if place is None:
+        return None
     layers = [None, *(layer.name for layer in order for _ in range(layer.ended - layer.begun))]
-    return [
-        EvolutionPoint(
-            removed=removed,
-            layer=layers[removed],
-            train=Measured(loss=values[0], accuracy=values[1]),
-            validation=Measured(loss=values[2], accuracy=values[3]),
-            test=Measured(loss=values[4], accuracy=values[5]),
-        )
-        for removed, values in enumerate(zip(*series, strict=False))
-        if removed < len(layers)
-    ]
+    return TurningPoint(
+        removed=place,
+        layer=layers[place],
+        removed_after=logs.removals - place,
+        test_then=Measured(loss=test[place], accuracy=accuracy[place]),
+        test_at_the_end=Measured(loss=test[-1], accuracy=accuracy[-1]),
+        judged_then=judged[place],
+        judged_at_the_end=judged[-1],
+    )
 
 
 def _or_none(value: float) -> float | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from kvasir_prune.report import captions, notation
 from kvasir_prune.report.captions import Words
-from kvasir_prune.report.schema import Layer, Record, Split
+from kvasir_prune.report.schema import Record, Split
 from kvasir_prune.types import SPLITS, TEST
 
 Row = tuple[str, ...]
@@ -45,6 +46,34 @@ class Table:
     rows: tuple[Row, ...]
     total: Row | None = None
     is_matrix: bool = False
+
+
+class NodeCounts(Protocol):
+    """A layer, its nodes, and how many of them are what; None where that is not known."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the network."""
+
+    @property
+    def nodes(self) -> int:
+        """Before pruning."""
+
+    @property
+    def important(self) -> int | None:
+        """Below the lower threshold."""
+
+    @property
+    def zero(self) -> int | None:
+        """Between the thresholds."""
+
+    @property
+    def worse(self) -> int | None:
+        """Above the upper threshold."""
+
+    @property
+    def removed(self) -> int | None:
+        """By the pruning."""
 
 
 def columns(first: str, *others: str, group: str = "") -> tuple[Column, ...]:
@@ -94,12 +123,12 @@ def _outcome_row(record: Record, name: str) -> Row:
     )
 
 
-def nodes_per_layer(layers: Sequence[Layer]) -> Table:
+def nodes_per_layer(layers: Sequence[NodeCounts]) -> Table:
     """Return thesis Table 5.2: the nodes of each layer, by estimated importance and removal."""
     measured = [(layer.important, layer.zero, layer.worse) for layer in layers]
     sums = [_sum_of_known(column) for column in zip(*measured, strict=True)] or [None] * 3
     nodes = sum(layer.nodes for layer in layers)
-    removed = sum(layer.removed for layer in layers)
+    removed = _sum_of_known([layer.removed for layer in layers])
     return Table(
         "nodes_per_layer",
         captions.of_table("nodes_per_layer"),
@@ -121,13 +150,15 @@ def _sum_of_known(numbers: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(numbers) else None
 
 
-def _layer_row(name: str, nodes: int, measured: Sequence[int | None], removed: int) -> Row:
+def _layer_row(name: str, nodes: int, measured: Sequence[int | None], removed: int | None) -> Row:
     return (
         notation.printable(name),
         notation.count(nodes),
         *(notation.count(number, notation.NOT_MEASURED) for number in measured),
         notation.count(removed),
-        f"{notation.percent(removed / nodes, 1)}%" if nodes else notation.DASH,
+        notation.DASH
+        if removed is None or not nodes
+        else f"{notation.percent(removed / nodes, 1)}%",
     )
 
 

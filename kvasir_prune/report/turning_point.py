@@ -27,21 +27,35 @@ def turning_point(
         None where the test loss rose by less than a hundredth, where the other loss did not fall by
         as much, or where the nodes were drawn at random.
     """
-    if chosen_on is None or chosen_on == TEST or len(evolution) < 2:
+    if chosen_on is None or chosen_on == TEST:
         return None
-    lowest = min(point.test.loss for point in evolution)
-    turn = [point for point in evolution if point.test.loss == lowest][-1]
-    end = evolution[-1]
-    judged_then, judged_now = getattr(turn, chosen_on).loss, getattr(end, chosen_on).loss
-    least = NOTABLE * lowest
-    if end.test.loss < lowest + least or judged_now > judged_then - least:
+    judged = [getattr(point, chosen_on).loss for point in evolution]
+    place = place_of_turn([point.test.loss for point in evolution], judged)
+    if place is None:
         return None
+    turn, end = evolution[place], evolution[-1]
     return TurningPoint(
         removed=turn.removed,
         layer=turn.layer,
         removed_after=end.removed - turn.removed,
         test_then=turn.test,
         test_at_the_end=end.test,
-        judged_then=judged_then,
-        judged_at_the_end=judged_now,
+        judged_then=judged[place],
+        judged_at_the_end=judged[-1],
     )
+
+
+def place_of_turn(test: Sequence[float], judged: Sequence[float]) -> int | None:
+    """Return where the test loss was lowest for the last time; None if that was no turn.
+
+    Args:
+        test: losses on the test images, in the order of pruning.
+        judged: losses on the images that decided, at the same points.
+    """
+    if len(test) < 2:
+        return None
+    lowest = min(test)
+    place = max(number for number, loss in enumerate(test) if loss == lowest)
+    least = NOTABLE * lowest
+    rose, fell = test[-1] - lowest, judged[place] - judged[-1]
+    return place if rose >= least and fell >= least else None
