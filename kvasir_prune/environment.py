@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from threadpoolctl import threadpool_limits
 
 VARIABLES = (
     "TF_ENABLE_ONEDNN_OPTS",
@@ -46,6 +49,17 @@ INSTRUCTION_SETS = (
     "bf16",
 )
 """By which numerical libraries choose their kernels."""
+
+
+@contextmanager
+def repeatable_sums() -> Iterator[None]:
+    """Give NumPy's matrix products one thread.
+
+    With more the order of their sums, and so their last bits, depends on how many processors this
+    process was given. TensorFlow's and JAX's threads are pinned elsewhere.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def found() -> dict[str, str]:

@@ -77,6 +77,19 @@ def publish_text(
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def publish_folder(made: Path, target: Path) -> None:
+    """Give a finished folder on the same file system its name; an empty `target` is replaced.
+
+    Raises:
+        StorageError: the file system does not take it.
+    """
+    with storage_errors_named(target):
+        if target.exists():
+            target.rmdir()
+        made.rename(target)
+        _sync(target.parent)
+
+
 def previous(target: Path) -> Path:
     """Return where the commit before the last is kept."""
     return target.with_name(f"{target.stem}.previous{target.suffix}")

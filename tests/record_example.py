@@ -267,6 +267,7 @@ def provenance() -> Provenance:
             "dataset": "sha256:" + "5f2c9f0e" * 8,
             "base weights": "sha256:" + "a1b2c3d4" * 8,
         },
+        report_versions={"kvasir_prune": "0.1.0", "numpy": "2.4.6"},
         config_yaml=CONFIG_YAML,
     )
 

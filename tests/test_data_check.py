@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -68,6 +71,32 @@ def test_copies_are_found_and_look_alikes_are_not(monkeypatch):
     assert {(pair.first, pair.second) for pair in found} == pairs_by_hand(images)
     assert {(i, 12 + i) for i in range(5)} == {(pair.first, pair.second) for pair in found}
     assert all(CORRELATION < pair.correlation <= 1 for pair in found)
+
+
+def test_the_pairs_do_not_depend_on_how_many_processors_there_are():
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this process has one processor")
+    script = """
+import os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:int(sys.argv[1])])
+import numpy as np
+from kvasir_prune.data.near_duplicates import near_duplicates
+from kvasir_prune.progress import Silent
+rng = np.random.default_rng(0)
+scenes = rng.integers(0, 256, (20, 64, 64, 3))
+noise = rng.integers(-6, 7, (1200, 64, 64, 3))
+images = np.clip(np.repeat(scenes, 60, axis=0) + noise, 0, 255).astype(np.uint8)
+for pair in near_duplicates(images, range(1200), Silent()):
+    print(pair.first, pair.second, pair.correlation.hex())
+"""
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", script, str(count)], capture_output=True, check=True
+        ).stdout
+        for count in (1, 2)
+    ]
+    assert said[0].count(b"\n") > 10_000
+    assert said[0] == said[1]
 
 
 def test_a_black_image_is_like_no_other_by_correlation():

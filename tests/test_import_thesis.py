@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kvasir_prune.config.model import Vgg16
 from kvasir_prune.errors import KvasirPruneError
 from kvasir_prune.experiment.folder import RunFolder
-from kvasir_prune.experiment.importing import import_thesis
+from kvasir_prune.experiment.importing import import_thesis, renew_imported
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.ledger.thesis_events import entries_of
 from kvasir_prune.ledger.thesis_logs import read_logs
@@ -284,3 +284,21 @@ def test_vgg16_is_named_from_the_first_convolution_to_fc2():
     assert len(layers) == 15
     assert (layers[0], layers[-1]) == (LayerSize("block1_conv1", 64), LayerSize("fc2", 4096))
     assert sum(layer.nodes for layer in layers) == 12_416
+
+
+def test_a_changed_record_is_told_and_not_rendered(tmp_path):
+    imported(write(tmp_path / "logs"), tmp_path / "run")
+    path = tmp_path / "run" / "report" / "imported.json"
+    path.write_text(path.read_text().replace("0.6", "0.7", 1))
+    with pytest.raises(KvasirPruneError, match=r"damaged(.|\n)*does not match its digest"):
+        renew_imported(RunFolder(tmp_path / "run"))
+
+
+def test_what_a_killed_import_left_is_swept_and_a_link_is_followed(tmp_path):
+    (tmp_path / ".real.importing-x1" / "run").mkdir(parents=True)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    page = import_thesis(write(tmp_path / "logs"), LAYERS, RunFolder(tmp_path / "link"))
+    assert page == tmp_path / "link" / "report" / "report.html"
+    assert page.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "logs", "real"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,9 +28,11 @@ from tests.cli_runs import (
     Server,
     assert_same_results,
     change_weights,
+    command,
     contents,
     copy_of,
     environment,
+    until,
     write_config,
 )
 
@@ -391,7 +394,7 @@ def test_a_record_that_knew_no_starts_is_read_and_further_starts_are_told(
     assert (record["schema_version"], len(record["starts"])) == (4, 2)
     assert record["starts"][0] == record["created"] <= record["starts"][1]
     page = (run / "report" / "report.html").read_text()
-    assert "Gone on with after a stop" in page
+    assert "Started again to compute" in page
     assert record["starts"][1] in page
     assert_same_results(run, finished / "run")
 
@@ -525,6 +528,63 @@ def test_what_was_forgotten_does_not_come_back_with_the_record_before_the_last(
         assert record is not None
         assert not {"model.keras", "history.csv"} & set(record["files"])
         assert len(record["devices"]) == 1
+
+
+def test_a_report_that_was_killed_half_way_is_finished(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path)
+    groups = 'report.class_groups={even: ["0", "2", "4", "6", "8"]}'
+    arguments = command("report", *RUN[1:], "--set", groups)
+    process = subprocess.Popen(
+        arguments, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    until(lambda: not (run / "report" / "report.json").exists(), process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=PATIENCE_S)
+    assert not (run / "report" / "report.json").exists()
+    (run / "report" / "tables" / "of_an_earlier_report.csv").write_text("1,2")
+    server.call(*RUN, cwd=tmp_path).succeeded()
+    results = [
+        json.loads((folder / "report" / "report.json").read_text())["results"]
+        for folder in (run, finished / "run")
+    ]
+    assert results[0] == results[1]
+    tables = [
+        sorted(p.name for p in (folder / "report" / "tables").iterdir())
+        for folder in (run, finished / "run")
+    ]
+    assert tables[0] == tables[1]
+
+
+def test_a_flipped_bit_in_the_runs_own_configuration_changes_nothing(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path)
+    text = (run / "config.yaml").read_text()
+    assert "every_removals: 20" in text
+    (run / "config.yaml").write_text(text.replace("every_removals: 20", "every_removals: 30"))
+    refused = server.call("report", "run", cwd=tmp_path)
+    refused.refused("config.yaml", "it is damaged, or was changed")
+    for path in (run / "report").glob("report.*"):
+        path.unlink()
+    server.call(*RUN, cwd=tmp_path).succeeded()
+    assert (run / "config.yaml").read_text() == text
+    found, expected = (
+        json.loads((folder / "report" / "report.json").read_text())["results"]
+        for folder in (run, finished / "run")
+    )
+    assert found == expected
+
+
+def test_a_report_is_finished_by_the_runs_own_packages_and_renewed_by_any(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    run = copy_of(finished, tmp_path, "report")
+    record = json.loads((run / "run.json").read_text())
+    rewrite_record(run / "run.json", versions={**record["versions"], "numpy": "0.1"})
+    server.call(*RUN, cwd=tmp_path).refused("another set of versions", "numpy: it has '0.1'")
+    assert not (run / "report").exists()
 
 
 def test_a_damaged_report_is_told_and_written_on_request(

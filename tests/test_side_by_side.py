@@ -12,6 +12,7 @@ from statsmodels.stats.multitest import multipletests
 
 from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.store import SplitLogits
+from kvasir_prune.ledger import run_record
 from tests.cli_runs import Server, copy_of
 
 
@@ -31,6 +32,12 @@ def other_run(finished: Path, place: Path, seed: int, noise: float) -> Path:
     }
     store.write(run / "evaluation.h5", classes, changed, origin)
     return run
+
+
+def reseal(run: Path, path: Path) -> None:
+    """Let a changed file pass for the run's own."""
+    record = run_record.read(run / "run.json")
+    run_record.write(run / "run.json", run_record.sealed(record, path))
 
 
 @pytest.fixture
@@ -78,6 +85,7 @@ def test_runs_on_other_test_images_are_not_paired(runs, tmp_path, server):
     path, _, rest = lines[place].split(",", 2)
     lines[place] = f"{path},{'0' * 64},{rest}"
     split.write_text("".join(lines))
+    reseal(runs[1], split)
     server.call("report", *runs, "--output", "both", cwd=tmp_path).succeeded()
     found = json.loads((tmp_path / "both" / "runs.json").read_text())["runs"]
     assert found[1]["not_paired"] == "its test images are others"
@@ -94,3 +102,24 @@ def test_a_run_without_a_report_and_a_foreign_folder_are_refused(runs, tmp_path,
     refused = server.call("report", runs[0], runs[2], "--output", "mine", cwd=tmp_path)
     refused.refused("holds other files", "notes.txt", "--output")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["report/report.json", "split.csv", "evaluation.h5"])
+def test_a_file_that_is_not_the_runs_own_is_refused(runs, tmp_path, server, name):
+    path = runs[1] / name
+    if path.suffix == ".h5":
+        classes, logits, origin = store.read(path)
+        store.write(path, classes, logits, {**origin, "split": "0" * 64})
+    else:
+        path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
+    refused = server.call("report", *runs, "--output", "both", cwd=tmp_path)
+    refused.refused(path.name)
+    assert not (tmp_path / "both").exists()
+
+
+def test_what_a_killed_comparison_left_does_not_block_the_next(runs, tmp_path, server):
+    (tmp_path / "both").mkdir()
+    (tmp_path / "both" / ".runs.4242.partial.html").write_text("half")
+    server.call("report", *runs, "--output", "both", cwd=tmp_path).succeeded()
+    names = {path.name for path in (tmp_path / "both").iterdir()}
+    assert names == {"runs.html", "runs.md", "runs.json"}

@@ -22,6 +22,7 @@ PATTERNS = (
     "*.csv",
     "*.json",
     "*.keras",
+    "*.yaml",
     "cache/*",
     "training/*.csv",
     "training/*.h5",

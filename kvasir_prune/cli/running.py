@@ -54,6 +54,8 @@ def run_until(
             elif stage == "report" and reached in ("report", FINISHED):
                 from kvasir_prune.experiment.reporting import renew
 
+                if not renew_report:
+                    _refuse_other_versions(folder)
                 renew(folder, config)
             else:
                 _work(stage, config, folder, progress, accept_device_change)
@@ -67,6 +69,15 @@ def run_until(
     if stage == "report" and (folder.report / "report.html").exists():
         print(folder.report / "report.html")
     return folder
+
+
+def _refuse_other_versions(folder: RunFolder) -> None:
+    """Refuse to finish a run with other packages: its intervals are computed in its report."""
+    from kvasir_prune import backend
+
+    record = folder.read_record()
+    assert record is not None
+    check(record["versions"], backend.versions(), where=folder.path, kind="set of versions")
 
 
 def _work(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from pydantic import ValidationError
 from kvasir_prune.config.faults import faults_of
 from kvasir_prune.config.schema import RunConfig
 from kvasir_prune.errors import ConfigError, Fault
+
+SEAL = "# sha256 "
+"""How the last line of a configuration begins that a run has written into its folder."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -93,12 +97,33 @@ def dump(config: RunConfig) -> str:
     return yaml.dump(config.model_dump(), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
+def sealed(config: RunConfig) -> str:
+    """Return the resolved configuration as YAML with its own SHA-256 in a last line."""
+    text = dump(config)
+    return f"{text}{SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n"
+
+
+def _check_seal(text: str, path: Path) -> None:
+    """Refuse a file that is not what a run wrote; one without a seal is somebody's own."""
+    *before, last = text.splitlines(keepends=True) or [""]
+    if not last.startswith(SEAL):
+        return
+    digest = hashlib.sha256("".join(before).encode()).hexdigest()
+    if last.removeprefix(SEAL).strip() != digest:
+        problem = (
+            "is not what the run wrote: it is damaged, or was changed. Give the file that the run "
+            f'was begun with; or, if it was changed on purpose, delete the line "{SEAL}..."'
+        )
+        raise ConfigError(path, [Fault("(the file)", problem)])
+
+
 def _parse(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(path, [Fault("(the file)", f"cannot be read: {reason}")]) from None
+    _check_seal(text, path)
     try:
         document = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError) as error:

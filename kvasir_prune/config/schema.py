@@ -84,6 +84,12 @@ def identity(config: RunConfig) -> dict[str, Any]:
     return flat
 
 
+def with_threads(config: RunConfig, threads: int) -> RunConfig:
+    """Return the configuration with the number of threads that its run was begun with."""
+    runtime = config.runtime.model_copy(update={"threads": threads})
+    return config.model_copy(update={"runtime": runtime})
+
+
 def digest(config: RunConfig) -> str:
     """Return the SHA-256 of `identity`, 64 hexadecimal digits."""
     text = json.dumps(identity(config), sort_keys=True)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir_prune.data.linkage import linked
+from kvasir_prune.environment import repeatable_sums
 from kvasir_prune.errors import DataError
 from kvasir_prune.progress import Progress
 
@@ -58,7 +59,8 @@ def near_duplicates(
         for place, row in enumerate(rows):
             signs[place], thumbnails[place] = _looks(images[row])
             task.advance()
-    return list(_pairs(signs, thumbnails))
+    with repeatable_sums():
+        return list(_pairs(signs, thumbnails))
 
 
 def unfit(images: NDArray[np.uint8], count: int) -> str | None:

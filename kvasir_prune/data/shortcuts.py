@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kvasir_prune.data.findings import RegionTells, SizeTells
 from kvasir_prune.data.looks import CELLS, Floats
+from kvasir_prune.environment import repeatable_sums
 
 CORNER = 4
 """Side of a corner, and of the centre it is compared with, in cells."""
@@ -57,7 +58,8 @@ def predictability(
         learnt: cells and labels that it is fitted to.
         judged: cells and labels of other images.
     """
-    accuracies = {name: _cells_tell(cells, learnt, judged) for name, cells in REGIONS.items()}
+    with repeatable_sums():
+        accuracies = {name: _cells_tell(cells, learnt, judged) for name, cells in REGIONS.items()}
     found = {}
     for name in REGIONS:
         if name in ("inside", "centre"):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-from pydantic import ValidationError
-
 from kvasir_prune.config.data import FolderData
 from kvasir_prune.data.check import check
 from kvasir_prune.data.findings import DataCheck
@@ -18,11 +16,7 @@ def check_data(run: Run) -> DataCheck:
     """Return the checks of the run's images; publish `data_check.json` if it is not there."""
     folder = run.folder
     if run.has(folder.data_check):
-        kept = folder.data_check.read_text(encoding="utf-8")
-        try:
-            return DataCheck.model_validate_json(kept)
-        except ValidationError:
-            run.progress.note("The images were checked by another version: they are checked anew")
+        return DataCheck.model_validate_json(folder.data_check.read_text(encoding="utf-8"))
     facts = json.loads(folder.data.read_text(encoding="utf-8"))
     found = check(
         run.dataset,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kvasir_prune import backend, environment
-from kvasir_prune.config import RunConfig, digest, dump, identity
+from kvasir_prune.config import RunConfig, digest, identity, sealed, with_threads
 from kvasir_prune.data import Dataset, prepare
 from kvasir_prune.experiment.device import OTHER_DEVICE, check_device
 from kvasir_prune.experiment.folder import RunFolder
@@ -81,8 +81,7 @@ class Run:
                 folder.write_record(self.record)
         for name, values in environment.restore(self.record["environment"]).items():
             progress.note(f"{name} is set to the run's own value: {values[1]}, not {values[0]}")
-        runtime = config.runtime.model_copy(update={"threads": self.record["threads"]})
-        resolved = dump(config.model_copy(update={"runtime": runtime}))
+        resolved = sealed(with_threads(config, self.record["threads"]))
         if not folder.config.exists() or folder.config.read_bytes() != resolved.encode():
             publish_text(folder.config, resolved)
 

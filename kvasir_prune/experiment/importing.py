@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 
 from kvasir_prune.errors import RunFolderError
@@ -11,7 +12,7 @@ from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.ledger.thesis_events import entries_of, evolution_of
 from kvasir_prune.ledger.thesis_logs import read_logs
-from kvasir_prune.publish import sha256_file
+from kvasir_prune.publish import publish_folder, sha256_file
 from kvasir_prune.report.imported import imported_record, read_imported
 from kvasir_prune.report.imported_page import write_imported
 from kvasir_prune.types import LayerSize
@@ -32,23 +33,24 @@ def import_thesis(logs_folder: Path, layers: Sequence[LayerSize], folder: RunFol
         RunFolderError: the folder holds other files, or is none.
         LedgerError: there are no logs, or they do not fit the layers.
     """
-    _refuse_used(folder.path)
+    target = folder.path.resolve()
+    _refuse_used(target)
     logs = read_logs(logs_folder, layers)
     baseline, entries = entries_of(logs)
     digests = {f"sha256 {name}": sha256_file(logs_folder / name) for name in logs.read}
-    place = folder.path.parent
+    place, prefix = target.parent, f".{target.name}.importing-"
     place.mkdir(parents=True, exist_ok=True)
+    for killed in place.glob(f"{prefix}*"):
+        rmtree(killed, ignore_errors=True)
     # Beside the folder, then renamed: there is a whole import or none.
-    with TemporaryDirectory(dir=place, prefix=f".{folder.path.name}.") as name:
+    with TemporaryDirectory(dir=place, prefix=prefix) as name:
         made = RunFolder(Path(name) / "run")
         made.report.mkdir(parents=True)
         ledger = HDF5Ledger(made.ledger, layers=logs.layers, baseline=baseline, identity=digests)
         ledger.record(entries)
         ledger.record_evolution(evolution_of(logs))
         write_imported(imported_record(logs, logs_folder), made.report)
-        if folder.path.exists():
-            folder.path.rmdir()
-        made.path.rename(folder.path)
+        publish_folder(made.path, target)
     return folder.report / "report.html"
 
 

@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from kvasir_prune.data.findings import DataCheck
 from kvasir_prune.errors import LedgerError
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.ledger import run_record
@@ -70,6 +73,10 @@ def mend_files(folder: RunFolder, record: Mapping[str, Any]) -> Iterator[str]:
         # First what was made from it: killed in between, it must not look up to date.
         record = folder.forget(record, *folder.made_from_ledger)
         yield go_back(folder.ledger)
+    whole = folder.data_check.exists() and not _is_other(record, folder.data_check)
+    if whole and _is_of_another_version(folder.data_check):
+        yield "The images were checked by another version: they are checked anew"
+        record = folder.forget(record, folder.data_check, *folder.report_files)
     sealed = (folder.evaluation, folder.thumbnails)
     for path in (folder.data_check, folder.pruned, folder.cost, folder.latency, *sealed):
         if _is_other(record, path) or (path in sealed and is_damaged(path, check_seal)):
@@ -79,6 +86,15 @@ def mend_files(folder: RunFolder, record: Mapping[str, Any]) -> Iterator[str]:
     for path in folder.report_files:
         if _is_other(record, path):
             yield f"{path.name} is damaged, or was changed: `kvasir-prune report` writes it anew"
+
+
+def _is_of_another_version(path: Path) -> bool:
+    """Return whether checks of the images have another shape than this version's."""
+    try:
+        DataCheck.model_validate_json(path.read_bytes())
+    except ValidationError:
+        return True
+    return False
 
 
 def _forget_what_is_gone(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:

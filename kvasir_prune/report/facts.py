@@ -262,13 +262,14 @@ def provenance(record: Record) -> Iterator[Table]:
         "times",
         {
             "Begun": found.begun,
-            "Gone on with after a stop": notation.plural(again, "time") if again > 0 else "never",
+            "Started again to compute": notation.plural(again, "time") if again > 0 else "never",
             "Last start": found.starts[-1] if found.starts else found.begun,
             "Threads": notation.count(found.threads),
         },
     )
     devices = {"device": ", then ".join(record.provenance.devices)}
     yield _pairs("versions", {**record.provenance.versions, **devices})
+    yield _pairs("report_versions", record.provenance.report_versions)
     yield _pairs("digests", record.provenance.digests)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from kvasir_prune.errors import RunFolderError
 from kvasir_prune.ledger.thesis_logs import ThesisLogs
+from kvasir_prune.publish import publish_text
 from kvasir_prune.report.schema import Measured, Part, TurningPoint
 from kvasir_prune.report.turning_point import place_of_turn
 from kvasir_prune.types import TEST, VALIDATION
@@ -131,11 +134,25 @@ def read_imported(path: Path) -> ImportedRecord:
         RunFolderError: it is damaged, or of another version.
     """
     try:
-        return ImportedRecord.model_validate_json(path.read_bytes())
-    except ValidationError as error:
+        content = json.loads(path.read_bytes())
+        if content.pop("sha256") != _digest(content):
+            raise ValueError("other content than was written: it does not match its digest")
+        return ImportedRecord.model_validate(content)
+    except (ValueError, KeyError, AttributeError) as error:
+        reason = error.errors() if isinstance(error, ValidationError) else error
         raise RunFolderError(
-            "The record of imported logs is damaged.",
+            "The record of imported logs is damaged, or of another version.",
             where=path,
-            got=f"{error.error_count()} keys are missing or wrong",
+            got=reason,
             fix="import the logs again into a new folder with `kvasir-prune import-thesis`",
         ) from None
+
+
+def write_record(record: ImportedRecord, path: Path) -> None:
+    """Publish an `imported.json` that holds its own SHA-256."""
+    content = record.model_dump(mode="json")
+    publish_text(path, json.dumps({**content, "sha256": _digest(content)}, indent=2) + "\n")
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

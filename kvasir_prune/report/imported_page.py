@@ -12,7 +12,7 @@ from kvasir_prune.publish import publish_text
 from kvasir_prune.report import captions, figures, html, markdown, notation, tables
 from kvasir_prune.report.curves import Curve, Stretch, evolution
 from kvasir_prune.report.drawing import house_style, to_svg
-from kvasir_prune.report.imported import ImportedRecord
+from kvasir_prune.report.imported import ImportedRecord, write_record
 from kvasir_prune.report.summary import turning_sentence
 from kvasir_prune.report.tables import Column, Row, Table, columns
 from kvasir_prune.types import SPLITS, VALIDATION
@@ -48,7 +48,7 @@ def write_imported(record: ImportedRecord, folder: Path) -> Path:
     drawings = {name: Markup(svg) for name, svg in drawn.items()}
     page = html.render_template("imported.html.j2", {**values, "drawings": drawings})
     publish_text(folder / "report.html", page)
-    publish_text(folder / "imported.json", record.model_dump_json(indent=2) + "\n")
+    write_record(record, folder / "imported.json")
     return folder / "report.html"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from kvasir_prune.publish import publish_text
+from kvasir_prune.publish import publish_text, sweep_partials
 from kvasir_prune.report import figures, html, markdown
 from kvasir_prune.report.csv_tables import csv_tables
 from kvasir_prune.report.schema import Record
@@ -24,15 +24,25 @@ def write_report(record: Record, folder: Path, pictures: Mapping[str, bytes]) ->
     Returns:
         Path of the HTML file.
     """
-    for name in (FIGURES, TABLES):
-        (folder / name).mkdir(exist_ok=True)
+    sweep_partials(folder)
     drawn = figures.draw(record)
-    for name, svg in drawn.items():
-        publish_text(folder / FIGURES / f"{name}.svg", svg)
-    for name, text in csv_tables(record).items():
-        publish_text(folder / TABLES / f"{name}.csv", text)
+    _publish_all(folder / FIGURES, {f"{name}.svg": svg for name, svg in drawn.items()})
+    tables = csv_tables(record).items()
+    _publish_all(folder / TABLES, {f"{name}.csv": text for name, text in tables})
     links = {name: f"{FIGURES}/{name}.svg" for name in drawn}
     publish_text(folder / "report.md", markdown.render(record, links))
     publish_text(folder / "report.html", html.render(record, drawn, pictures))
     publish_text(folder / "report.json", record.model_dump_json(indent=2) + "\n")
     return folder / "report.html"
+
+
+def _publish_all(folder: Path, texts: Mapping[str, str]) -> None:
+    """Publish files and delete those of an earlier report that this one does not have."""
+    folder.mkdir(exist_ok=True)
+    sweep_partials(folder)
+    for name, text in texts.items():
+        publish_text(folder / name, text)
+    suffixes = {Path(name).suffix for name in texts}
+    for path in folder.iterdir():
+        if path.suffix in suffixes and path.name not in texts:
+            path.unlink()

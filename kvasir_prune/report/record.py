@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from kvasir_prune.config import RunConfig, identity, load_config
+from kvasir_prune import __version__
+from kvasir_prune.config import RunConfig, dump, identity
 from kvasir_prune.data.findings import DataCheck
 from kvasir_prune.data.listing import Listing
 from kvasir_prune.errors import LedgerError, RunFolderError
@@ -43,7 +45,6 @@ class Sources:
     """The files that a report is a function of; all lie in one run folder."""
 
     run: Path
-    config: Path
     data: Path
     history: Path
     importance: Path
@@ -55,16 +56,20 @@ class Sources:
     latency: Path
 
 
-def build_record(sources: Sources) -> schema.Record:
+def build_record(sources: Sources, config: RunConfig) -> schema.Record:
     """Compute everything that a report says.
+
+    Args:
+        sources: files of the run.
+        config: of the run; what can change a result must be as `run.json` has it.
 
     Raises:
         RunFolderError: a file is missing, or another run wrote it.
         LedgerError: a file is damaged.
     """
     _check_present(sources)
-    run, config = _run_of(sources), load_config(sources.config)
-    check(run["identity"], identity(config), where=sources.config, kind="configuration")
+    run = _run_of(sources)
+    check(run["identity"], identity(config), where=sources.run, kind="configuration")
     ledger = HDF5Ledger(sources.ledger)
     importance = ImportanceStore(sources.importance)
     classes, logits, evaluated = store.read(sources.evaluation)
@@ -112,9 +117,16 @@ def build_record(sources: Sources) -> schema.Record:
             starts=run["starts"],
             threads=run["threads"],
             latency=[Latency(**entry) for entry in _json(sources.latency)],
-            config_yaml=sources.config.read_text(encoding="utf-8"),
+            report_versions=_versions(),
+            config_yaml=dump(config),
         ),
     )
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what the numbers of a report are computed with."""
+    packages = ("numpy", "scipy", "scikit-learn", "statsmodels")
+    return {"kvasir_prune": __version__, **{name: version(name) for name in packages}}
 
 
 def _check_present(sources: Sources) -> None:

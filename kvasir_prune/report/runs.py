@@ -13,6 +13,8 @@ from kvasir_prune.report.judgement import METRICS
 from kvasir_prune.report.side_by_side import ComparedRun, SideBySide
 from kvasir_prune.report.tables import Column, Row, Table, columns
 
+RUNS_FILES = ("runs.html", "runs.md", "runs.json")
+
 
 def write_runs(found: SideBySide, folder: Path) -> Path:
     """Publish `runs.html`, `runs.md` and `runs.json`.

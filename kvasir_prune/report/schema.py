@@ -189,7 +189,8 @@ class Provenance(Part):
     """What would be needed to do it again, and what belongs to this machine: times, latency.
 
     `begun` and `starts` are ISO 8601 in UTC; each start after the first went on after a stop.
-    `latency` is empty if it was not measured.
+    `latency` is empty if it was not measured. `versions` are those of the run, `report_versions`
+    those that the report was computed with.
     """
 
     command: str
@@ -201,6 +202,7 @@ class Provenance(Part):
     starts: list[str]
     threads: int
     latency: list[Latency]
+    report_versions: dict[str, str]
     config_yaml: str
 
 

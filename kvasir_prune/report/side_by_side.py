@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from kvasir_prune.evaluation.answers import Answers
 from kvasir_prune.evaluation.changes import Change
 from kvasir_prune.evaluation.comparison import compare
 from kvasir_prune.evaluation.significance import McNemar, holm
+from kvasir_prune.ledger.identity import check
 from kvasir_prune.report.schema import Part, Record, read_record
 from kvasir_prune.types import TEST
 
@@ -55,12 +56,14 @@ class ReportedRun:
         report: its `report.json`.
         evaluation: its `evaluation.h5`.
         split: its `split.csv`.
+        origin: what its files carry to say that they are its own.
     """
 
     folder: str
     report: Path
     evaluation: Path
     split: Path
+    origin: Mapping[str, str]
 
     def record(self) -> Record:
         """Read the report; raises `RunFolderError` as `read_record`."""
@@ -68,7 +71,9 @@ class ReportedRun:
 
     def tests(self) -> tuple[Listing, Answers]:
         """Read the test images and what the pruned network says of them."""
-        logits = store.read(self.evaluation)[1][TEST]
+        _, splits, made_by = store.read(self.evaluation)
+        check(made_by, self.origin, where=self.evaluation, kind="run", holder="file")
+        logits = splits[TEST]
         listing = Listing.read(self.split).of(TEST)
         if len(listing.paths) != len(logits.labels):
             raise LedgerError(
