@@ -26,11 +26,11 @@ CONFIG = Path(__file__).resolve().parent.parent / "configs" / "kvasir_vgg16.yaml
 def test_one_training_step_and_ten_evaluations(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    config = load_config(CONFIG, ["training.max_epochs=1"])
+    config = load_config(CONFIG, ["training.max_epochs=1", "training.batch_size=8"])
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (40, 224, 224, 3), dtype=np.uint8)
-    labels = np.arange(40, dtype=np.int64) % 8
-    rows = {"train": np.arange(32), "validation": np.arange(32, 40), "test": np.arange(32, 40)}
+    images = rng.integers(0, 256, (16, 224, 224, 3), dtype=np.uint8)
+    labels = np.arange(16, dtype=np.int64) % 8
+    rows = {"train": np.arange(8), "validation": np.arange(8, 16), "test": np.arange(8, 16)}
     dataset = Dataset(images, labels, tuple("abcdefgh"), rows, "")
     model = build(config.model, dataset.image_shape, 8, seed=config.seed)
     # 138,357,544 of the ImageNet network, its last layer 4096 -> 8 instead of 4096 -> 1000.
@@ -42,7 +42,7 @@ def test_one_training_step_and_ten_evaluations(
     assert np.isfinite(history[0].train_loss)
     assert not np.array_equal(before, model.get_layer("block1_conv1").get_weights()[0])
 
-    scored = ScoringSet(images, rows["validation"], labels[32:])
+    scored = ScoringSet(images, rows["validation"], labels[8:])
     scorer = ReferenceScorer(read_chain(model), scored, batch_size=8, memory_budget_gib=4.0)
     scores = scorer.score("fc2", {}, range(5)) + scorer.score(
         "block5_conv3", {"fc2": (0,)}, range(5)
@@ -50,7 +50,7 @@ def test_one_training_step_and_ten_evaluations(
     assert len(scores) == 10
     logits = keras.Model(model.inputs, model.get_layer("predictions").output)
     logits.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    literal = logits.evaluate(images[32:], labels[32:], verbose=0)
+    literal = logits.evaluate(images[8:], labels[8:], verbose=0)
     assert scorer.evaluate({}).loss == pytest.approx(literal, rel=1e-5)
 
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
