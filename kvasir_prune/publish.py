@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import logging
 import os
 import time
@@ -136,6 +137,11 @@ def sha256_file(path: Path, *, start: int = 0) -> str:
     with path.open("rb") as stream:
         stream.seek(start)
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_json(content: object) -> str:
+    """Return the SHA-256 of what JSON can hold, 64 hexadecimal digits; keys in any order."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _log(target: Path, write_s: float, sync_s: float, holds: Mapping[str, object]) -> None:

@@ -345,6 +345,11 @@ def test_one_class_of_many_that_is_given_away_by_its_size_is_named():
     assert "best tells h from the rest: 100% right" in found.sentence
 
 
+def test_sizes_of_one_class_only_tell_nothing():
+    sizes, labels = np.array([(10, 10), (20, 20)] * 30), np.arange(60) % 2
+    assert size_tells((sizes, labels), (sizes, np.zeros(60, int)), ("a", "b")) is None
+
+
 def black_where(parts: dict[int, list[tuple[slice, slice]]], images: int) -> tuple:
     """Black parts of images of two classes in turn: one of its class's parts in each."""
     labels = np.arange(images) % 2

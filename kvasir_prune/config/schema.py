@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from typing import Annotated, Any
 
@@ -20,6 +18,7 @@ from kvasir_prune.config.method import (
 )
 from kvasir_prune.config.model import ModelConfig
 from kvasir_prune.config.report import ReportConfig
+from kvasir_prune.publish import sha256_json
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
@@ -92,8 +91,7 @@ def with_threads(config: RunConfig, threads: int) -> RunConfig:
 
 def digest(config: RunConfig) -> str:
     """Return the SHA-256 of `identity`, 64 hexadecimal digits."""
-    text = json.dumps(identity(config), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_json(identity(config))
 
 
 def _flatten(section: BaseModel, prefix: str, into: dict[str, Any]) -> None:

@@ -121,16 +121,16 @@ def _sizes(dataset: Dataset, images: _Images, few: bool) -> Finding:
     if len(counted) > 1 and few:
         why = f"Fewer than {judging.ENOUGH_TO_JUDGE} validation images."
         return judging.not_assessed("IMAGE_SIZES", "Sizes of the images", why)
-    learnt, judged = images.of(TRAIN), images.of(VALIDATION)
-    tells = (
-        size_tells(
-            (found[learnt], images.labels[learnt]),
-            (found[judged], images.labels[judged]),
-            images.names,
+    tells = None
+    if len(counted) > 1:
+        learnt, judged = (
+            (found[places], images.labels[places])
+            for places in (images.of(TRAIN), images.of(VALIDATION))
         )
-        if len(counted) > 1
-        else None
-    )
+        tells = size_tells(learnt, judged, images.names)
+        if tells is None:
+            why = "The training or the validation images are of one class only."
+            return judging.not_assessed("IMAGE_SIZES", "Sizes of the images", why)
     return judging_looks.sizes(counted, min(images.pixels.shape[1:3]), tells)
 
 

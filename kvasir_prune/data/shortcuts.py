@@ -78,13 +78,16 @@ def size_tells(
     learnt: tuple[NDArray[np.int64], NDArray[np.int64]],
     judged: tuple[NDArray[np.int64], NDArray[np.int64]],
     classes: Sequence[str],
-) -> SizeTells:
+) -> SizeTells | None:
     """Return which class the size of an image tells best from the rest, by a small decision tree.
 
     Args:
         learnt: heights and widths (n, 2) in pixels, and labels, that it is fitted to.
         judged: those of other images.
         classes: their names.
+
+    Returns:
+        None where no class can be told from others: one of the two has images of one class only.
     """
     from sklearn.tree import DecisionTreeClassifier
 
@@ -99,7 +102,7 @@ def size_tells(
         accuracies = _accuracies(model, *own)
         low = float(np.percentile(accuracies[1:], 2.5 / len(classes)))
         found.append(SizeTells(label=name, accuracy=float(accuracies[0]), low=low))
-    return max(found, key=lambda tells: tells.low)
+    return max(found, key=lambda tells: tells.low, default=None)
 
 
 def _cells_tell(

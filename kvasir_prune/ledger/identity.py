@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kvasir_prune.errors import RunFolderError
+from kvasir_prune.publish import sha256_json
 
 
 def origin(record: Mapping[str, Any]) -> dict[str, str]:
     """Return what every file of a run carries: all digests of its `run.json`, and its versions'."""
-    versions = json.dumps(record["versions"], sort_keys=True)
-    return {**record["digests"], "versions": hashlib.sha256(versions.encode()).hexdigest()}
+    return {**record["digests"], "versions": sha256_json(record["versions"])}
 
 
 def check(

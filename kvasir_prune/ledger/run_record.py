@@ -5,7 +5,6 @@ The file carries a digest of itself, so that a flipped bit in it is not taken fo
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from kvasir_prune.errors import LedgerError, RunFolderError
 from kvasir_prune.ledger.hdf5_file import GO_BACK, START_AGAIN
-from kvasir_prune.publish import previous, publish_text, sha256_file
+from kvasir_prune.publish import previous, publish_text, sha256_file, sha256_json
 
 SCHEMA_VERSION = 4
 WITHOUT_STARTS = 3
@@ -62,7 +61,7 @@ def check(path: Path) -> None:
 def write(path: Path, record: Mapping[str, Any]) -> None:
     """Publish a `run.json`; the one before it stays beside it."""
     content = {"schema_version": SCHEMA_VERSION, **record}
-    sealed_content = {**content, "sha256": _digest(content)}
+    sealed_content = {**content, "sha256": sha256_json(content)}
     publish_text(path, json.dumps(sealed_content, indent=2) + "\n", keep_previous=True)
 
 
@@ -111,7 +110,7 @@ def _parsed(path: Path) -> dict[str, Any]:
         seal, version = content.pop("sha256"), content["schema_version"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from None
-    if seal != _digest(content):
+    if seal != sha256_json(content):
         raise _damaged(path, "other content than was written: it does not match its digest")
     if version == WITHOUT_STARTS:
         version = SCHEMA_VERSION
@@ -120,10 +119,6 @@ def _parsed(path: Path) -> dict[str, Any]:
         if version == SCHEMA_VERSION and not isinstance(content.get(key), kind):
             raise _damaged(path, f"{key}: {content.get(key)!r}")
     return content
-
-
-def _digest(record: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _damaged(path: Path, reason: object) -> RunFolderError:

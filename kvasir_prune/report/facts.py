@@ -17,16 +17,21 @@ _SKIPPED_SHOWN = 20
 
 def evolution(record: Record) -> Table:
     """Return loss and accuracy before pruning and as each layer was finished."""
-    names = [notation.split_name(name) for name in _TEST_FIRST]
     return Table(
         "evolution",
         captions.of_table("evolution"),
-        (
-            *columns("Layer finished", "Removed"),
-            *columns("", *names, group="Loss")[1:],
-            *columns("", *names, group="Accuracy")[1:],
-        ),
+        evolution_columns("Layer finished"),
         tuple(_evolution_row(point) for point in layer_ends(record.results.evolution)),
+    )
+
+
+def evolution_columns(first: str) -> tuple[Column, ...]:
+    """Return the columns of an evolution, the first of them headed `first`."""
+    names = [notation.split_name(name) for name in _TEST_FIRST]
+    return (
+        *columns(first, "Removed"),
+        *columns("", *names, group="Loss")[1:],
+        *columns("", *names, group="Accuracy")[1:],
     )
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
 from kvasir_prune.errors import RunFolderError
 from kvasir_prune.ledger.thesis_logs import ThesisLogs
-from kvasir_prune.publish import publish_text
+from kvasir_prune.publish import publish_text, sha256_json
 from kvasir_prune.report.schema import Measured, Part, TurningPoint
 from kvasir_prune.report.turning_point import place_of_turn
 from kvasir_prune.types import TEST, VALIDATION
@@ -111,10 +110,9 @@ def _turn(logs: ThesisLogs, order: Sequence[LayerEnd]) -> TurningPoint | None:
     place = place_of_turn(test, judged)
     if place is None:
         return None
-    layers = [None, *(layer.name for layer in order for _ in range(layer.ended - layer.begun))]
     return TurningPoint(
         removed=place,
-        layer=layers[place],
+        layer=next((layer.name for layer in order if layer.begun < place <= layer.ended), None),
         removed_after=logs.removals - place,
         test_then=Measured(loss=test[place], accuracy=accuracy[place]),
         test_at_the_end=Measured(loss=test[-1], accuracy=accuracy[-1]),
@@ -135,7 +133,7 @@ def read_imported(path: Path) -> ImportedRecord:
     """
     try:
         content = json.loads(path.read_bytes())
-        if content.pop("sha256") != _digest(content):
+        if content.pop("sha256") != sha256_json(content):
             raise ValueError("other content than was written: it does not match its digest")
         return ImportedRecord.model_validate(content)
     except (ValueError, KeyError, AttributeError) as error:
@@ -151,8 +149,4 @@ def read_imported(path: Path) -> ImportedRecord:
 def write_record(record: ImportedRecord, path: Path) -> None:
     """Publish an `imported.json` that holds its own SHA-256."""
     content = record.model_dump(mode="json")
-    publish_text(path, json.dumps({**content, "sha256": _digest(content)}, indent=2) + "\n")
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    publish_text(path, json.dumps({**content, "sha256": sha256_json(content)}, indent=2) + "\n")

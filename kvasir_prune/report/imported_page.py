@@ -9,12 +9,13 @@ from pathlib import Path
 from markupsafe import Markup
 
 from kvasir_prune.publish import publish_text
-from kvasir_prune.report import captions, figures, html, markdown, notation, tables
+from kvasir_prune.report import captions, facts, figures, html, markdown, notation, tables
 from kvasir_prune.report.curves import Curve, Stretch, evolution
 from kvasir_prune.report.drawing import house_style, to_svg
 from kvasir_prune.report.imported import ImportedRecord, write_record
+from kvasir_prune.report.publishing import FIGURES, publish_all
 from kvasir_prune.report.summary import turning_sentence
-from kvasir_prune.report.tables import Column, Row, Table, columns
+from kvasir_prune.report.tables import Column, Row, Table
 from kvasir_prune.types import SPLITS, VALIDATION
 
 _TEST_FIRST = tuple(reversed(SPLITS))
@@ -31,9 +32,7 @@ def write_imported(record: ImportedRecord, folder: Path) -> Path:
         Path of the HTML file.
     """
     drawn, turn = _draw(record), record.turning_point
-    (folder / "figures").mkdir(exist_ok=True)
-    for name, svg in drawn.items():
-        publish_text(folder / "figures" / f"{name}.svg", svg)
+    publish_all(folder / FIGURES, {f"{name}.svg": svg for name, svg in drawn.items()})
     values = {
         "source": notation.printable(record.source),
         "turn": None if turn is None else turning_sentence(turn, VALIDATION),
@@ -81,16 +80,11 @@ def _curves(record: ImportedRecord, quantity: str) -> Iterator[Curve]:
 
 
 def _evolution_table(record: ImportedRecord) -> Table:
-    names = [notation.split_name(split) for split in _TEST_FIRST]
     ends = [("(before pruning)", 0), *((layer.name, layer.ended) for layer in record.order)]
     return Table(
         "evolution",
         captions.of_table("imported_evolution"),
-        (
-            *columns("Layer", "Removed"),
-            *columns("", *names, group="Loss")[1:],
-            *columns("", *names, group="Accuracy")[1:],
-        ),
+        facts.evolution_columns("Layer"),
         tuple(_evolution_row(record, name, removed) for name, removed in ends),
     )
 

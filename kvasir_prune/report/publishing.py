@@ -26,9 +26,9 @@ def write_report(record: Record, folder: Path, pictures: Mapping[str, bytes]) ->
     """
     sweep_partials(folder)
     drawn = figures.draw(record)
-    _publish_all(folder / FIGURES, {f"{name}.svg": svg for name, svg in drawn.items()})
+    publish_all(folder / FIGURES, {f"{name}.svg": svg for name, svg in drawn.items()})
     tables = csv_tables(record).items()
-    _publish_all(folder / TABLES, {f"{name}.csv": text for name, text in tables})
+    publish_all(folder / TABLES, {f"{name}.csv": text for name, text in tables})
     links = {name: f"{FIGURES}/{name}.svg" for name in drawn}
     publish_text(folder / "report.md", markdown.render(record, links))
     publish_text(folder / "report.html", html.render(record, drawn, pictures))
@@ -36,7 +36,7 @@ def write_report(record: Record, folder: Path, pictures: Mapping[str, bytes]) ->
     return folder / "report.html"
 
 
-def _publish_all(folder: Path, texts: Mapping[str, str]) -> None:
+def publish_all(folder: Path, texts: Mapping[str, str]) -> None:
     """Publish files and delete those of an earlier report that this one does not have."""
     folder.mkdir(exist_ok=True)
     sweep_partials(folder)
