@@ -58,7 +58,7 @@ class TrainingConfig(Section):
     """The optimizer and its settings."""
     early_stopping: EarlyStopping | None = None
     """When to stop; null trains `max_epochs` epochs and keeps the last weights."""
-    commit_every_s: Annotated[float, Field(ge=0.0, json_schema_extra=COSMETIC)] = 30.0
+    commit_every_s: Annotated[float, Field(ge=0.0, json_schema_extra=COSMETIC)] = 5.0
     """Seconds between checkpoints within an epoch, at least; more where they are large, so that
     they take no more than a fiftieth of the time."""
 
