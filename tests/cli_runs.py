@@ -45,6 +45,7 @@ DIGITS: dict[str, Any] = {
     "training": {"max_epochs": 3},
     "pruning": {"ignore_below": -1e-3},
     "evaluation": {"every_removals": 20, "latency_s": 0.0},
+    "report": {"non_inferiority_margin": 0.05},
 }
 LOUD = ("GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS", "KVASIR_PRUNE_DATA")
 """Variables that would colour the output or move the data."""

@@ -273,7 +273,7 @@ def provenance() -> Provenance:
 
 
 def assessment(
-    splits: dict[str, Split], classes: Sequence[str], config: ReportConfig | None = None
+    splits: dict[str, Split], classes: Sequence[str], config: ReportConfig
 ) -> Assessment | None:
     """Assess made-up logits that give the test set's confusion matrices."""
     matrices = [getattr(splits["test"], moment).confusion_matrix for moment in ("before", "after")]
@@ -287,7 +287,8 @@ def assessment(
         SplitLogits(labels, *logits),
         classes,
         listing(len(labels)),
-        config or ReportConfig(),
+        config,
+        earlier_margin=config.non_inferiority_margin,
         seed=0,
         where=Path("evaluation.h5"),
         replicates=100,
@@ -446,7 +447,7 @@ def synthetic_record(
         results=Results(
             classes=list(classes),
             splits=splits,
-            assessment=assessment(splits, classes),
+            assessment=assessment(splits, classes, ReportConfig()),
             layers=layers,
             cost=CostPair(before=before_cost, after=after_cost),
             evolution=(course := evolution(splits, layers)[: 1 if nothing_removed else None]),

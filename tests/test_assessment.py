@@ -82,7 +82,9 @@ def test_odd_test_sets_are_assessed_and_rendered(case):
     config = ReportConfig(
         non_inferiority_margin=0.05, class_groups={"sick": names[:1]}, abnormal=["sick"]
     )
-    assessment = assess(logits, names, found, config, seed=0, where=WHERE, replicates=21)
+    assessment = assess(
+        logits, names, found, config, earlier_margin=None, seed=0, where=WHERE, replicates=21
+    )
     whole = assessment.comparison
     for changes in (whole.overall, *(one.metrics for one in whole.classes)):
         for change in changes.values():
@@ -110,12 +112,19 @@ def test_logits_that_are_no_numbers_are_told_with_their_count(moment, value):
     both = {"before": good, "after": good} | {moment: bad}
     logits = SplitLogits(np.zeros(5, np.int64), **both)
     with pytest.raises(LedgerError, match=f"3 of 5 test images {moment} pruning"):
-        assess(logits, ["a", "b"], listing(5), ReportConfig(), seed=0, where=WHERE)
+        assess(
+            logits, ["a", "b"], listing(5), ReportConfig(), earlier_margin=None, seed=0, where=WHERE
+        )
 
 
 def test_no_test_images_give_no_assessment_and_still_a_report():
     empty = SplitLogits(np.zeros(0, np.int64), *(np.zeros((0, 2), np.float32),) * 2)
-    assert assess(empty, ["a", "b"], listing(0), ReportConfig(), seed=0, where=WHERE) is None
+    assert (
+        assess(
+            empty, ["a", "b"], listing(0), ReportConfig(), earlier_margin=None, seed=0, where=WHERE
+        )
+        is None
+    )
     record = with_results(synthetic_record(["a", "b"]), assessment=None)
     for text in (html.render(record, {}), markdown.render(record, {})):
         assert "More than noise?" not in text
@@ -127,7 +136,7 @@ def test_a_group_of_unknown_classes_names_all_of_them():
     logits = SplitLogits(np.array([0, 1]), *(np.eye(2, dtype=np.float32),) * 2)
     config = ReportConfig(class_groups={"sick": ["a", "x"], "well": ["y"]})
     with pytest.raises(ConfigError) as told:
-        assess(logits, ["a", "b"], listing(2), config, seed=0, where=WHERE)
+        assess(logits, ["a", "b"], listing(2), config, earlier_margin=None, seed=0, where=WHERE)
     assert [fault.path for fault in told.value.faults] == [
         "report.class_groups.sick",
         "report.class_groups.well",
@@ -163,7 +172,7 @@ def test_missed_diseases_come_first_and_a_confusion_of_landmarks_is_none():
     strong = 4 * np.eye(3, dtype=np.float32)
     logits = SplitLogits(labels, strong[labels], strong[named])
     config = ReportConfig(class_groups={"sick": ["polyp"]}, abnormal=["sick"])
-    found = assess(logits, names, listing(4), config, seed=0, where=WHERE)
+    found = assess(logits, names, listing(4), config, earlier_margin=None, seed=0, where=WHERE)
     assert [(flip.image, flip.missed_disease) for flip in found.flips] == [
         (1, True),
         (0, False),
@@ -207,7 +216,7 @@ def test_csv_tables_hold_the_record_to_the_last_digit():
     assert len(tables["flips"]) == len(record.results.assessment.flips)
     images = sum(int(line["images"]) for line in tables["confusion"] if line["split"] == "test")
     assert images == 2 * record.results.splits["test"].images
-    assert json.loads(record.model_dump_json())["schema_version"] == 2
+    assert json.loads(record.model_dump_json())["schema_version"] == 3
 
 
 def test_the_published_schema_is_that_of_this_version():

@@ -238,6 +238,19 @@ def test_the_verdict_and_the_flips_follow_from_the_answers(saved: Saved):
         assert flip["missed_disease"] == missed
 
 
+def test_a_margin_chosen_with_the_results_at_hand_is_told(
+    saved: Saved, server: Server, tmp_path: Path
+):
+    assert saved.results["assessment"]["prespecified"] is True
+    run = copy_of(saved.run.parent, tmp_path)
+    for margin, prespecified in ((0.1, False), (0.05, True), (None, None)):
+        write_config(tmp_path, {"report.non_inferiority_margin": margin})
+        server.call("report", "config.yaml", "--run-dir", "run", cwd=tmp_path).succeeded()
+        assert Saved(run).results["assessment"]["prespecified"] is prespecified
+        told = "test images had been evaluated" in (run / "report" / "report.html").read_text()
+        assert told == (prespecified is False)
+
+
 def test_nodes_and_evolution_are_those_of_the_records(saved: Saved):
     results = saved.results
     with h5py.File(saved.run / "importance.h5") as file:

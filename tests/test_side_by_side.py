@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -20,7 +21,7 @@ def other_run(finished: Path, place: Path, seed: int, noise: float) -> Path:
     """A copy of a run whose pruned network answers a little differently."""
     place.mkdir()
     run = copy_of(finished, place)
-    classes, logits, origin = store.read(run / "evaluation.h5")
+    kept = store.read(run / "evaluation.h5")
     rng = np.random.default_rng(seed)
     changed = {
         name: SplitLogits(
@@ -28,9 +29,9 @@ def other_run(finished: Path, place: Path, seed: int, noise: float) -> Path:
             part.before,
             part.after + noise * rng.normal(size=part.after.shape).astype("f4"),
         )
-        for name, part in logits.items()
+        for name, part in kept.splits.items()
     }
-    store.write(run / "evaluation.h5", classes, changed, origin)
+    store.write(run / "evaluation.h5", replace(kept, splits=changed))
     return run
 
 
@@ -108,8 +109,8 @@ def test_a_run_without_a_report_and_a_foreign_folder_are_refused(runs, tmp_path,
 def test_a_file_that_is_not_the_runs_own_is_refused(runs, tmp_path, server, name):
     path = runs[1] / name
     if path.suffix == ".h5":
-        classes, logits, origin = store.read(path)
-        store.write(path, classes, logits, {**origin, "split": "0" * 64})
+        kept = store.read(path)
+        store.write(path, replace(kept, origin={**kept.origin, "split": "0" * 64}))
     else:
         path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
     refused = server.call("report", *runs, "--output", "both", cwd=tmp_path)

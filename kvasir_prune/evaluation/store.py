@@ -6,8 +6,8 @@ Layout of `evaluation.h5`::
     /{split}/before  (n, classes) float32 logits
     /{split}/after   (n, classes) float32 logits
 
-Images stand in the order of `split.csv`, split by split. Attributes: `classes`, a JSON
-list of names, and `origin`, the digests of the run as JSON.
+Images stand in the order of `split.csv`, split by split. Attributes, in JSON: `classes`, a list of
+names; `origin`, the digests of the run; `margin`, as it stood when the images were looked at.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from kvasir_prune.ledger.hdf5_file import publishing_hdf5, reading_hdf5
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+ATTRIBUTES = ("classes", "origin", "margin")
 
 
 @dataclass(frozen=True)
@@ -34,34 +35,45 @@ class SplitLogits:
     after: NDArray[np.float32]
 
 
-def write(
-    path: Path,
-    classes: tuple[str, ...],
-    splits: Mapping[str, SplitLogits],
-    origin: Mapping[str, str],
-) -> None:
-    """Publish the logits of all splits; `origin` says of which run."""
+@dataclass(frozen=True)
+class Evaluation:
+    """What is kept of an evaluation.
+
+    Attributes:
+        classes: names in the order of the logits.
+        splits: split -> its logits.
+        origin: what it is a function of, as digests.
+        margin: `report.non_inferiority_margin` when the networks were evaluated, None without.
+    """
+
+    classes: tuple[str, ...]
+    splits: Mapping[str, SplitLogits]
+    origin: Mapping[str, str]
+    margin: float | None
+
+
+def write(path: Path, evaluation: Evaluation) -> None:
+    """Publish an evaluation."""
     with publishing_hdf5(path, SCHEMA_VERSION) as file:
-        file.attrs["classes"] = json.dumps(classes)
-        file.attrs["origin"] = json.dumps(origin)
-        for name, split in splits.items():
+        for name in ATTRIBUTES:
+            file.attrs[name] = json.dumps(getattr(evaluation, name))
+        for name, split in evaluation.splits.items():
             group = file.create_group(name)
             group.create_dataset("labels", data=split.labels)
             group.create_dataset("before", data=split.before)
             group.create_dataset("after", data=split.after)
 
 
-def read(path: Path) -> tuple[tuple[str, ...], dict[str, SplitLogits], dict[str, str]]:
-    """Read class names, the logits of all splits, and the origin.
+def read(path: Path) -> Evaluation:
+    """Read an evaluation.
 
     Raises:
         LedgerError: the file is damaged.
     """
     with reading_hdf5(path, SCHEMA_VERSION) as file:
-        classes = tuple(json.loads(file.attrs["classes"]))
-        origin = json.loads(file.attrs["origin"])
+        classes, origin, margin = (json.loads(file.attrs[name]) for name in ATTRIBUTES)
         splits = {
             name: SplitLogits(group["labels"][()], group["before"][()], group["after"][()])
             for name, group in file.items()
         }
-    return classes, splits, origin
+    return Evaluation(tuple(classes), splits, origin, margin)

@@ -103,7 +103,9 @@ def _write_logits(run: Run, pruned: Any, ledger: HDF5Ledger) -> None:
         for name in SPLITS
     }
     _check_agreement(run, splits, ledger)
-    store.write(run.folder.evaluation, dataset.classes, splits, run.origin)
+    margin = run.config.report.non_inferiority_margin
+    evaluation = store.Evaluation(dataset.classes, splits, run.origin, margin)
+    store.write(run.folder.evaluation, evaluation)
     run.folder.partial_logits.unlink(missing_ok=True)
 
 

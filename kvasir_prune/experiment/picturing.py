@@ -17,7 +17,7 @@ LIMIT = 1000
 def write_thumbnails(run: Run) -> None:
     """Publish `thumbnails.h5`: test images whose answer changed, and near-duplicates elsewhere."""
     dataset = run.dataset
-    logits = store.read(run.folder.evaluation)[1][TEST]
+    logits = store.read(run.folder.evaluation).splits[TEST]
     before, after = (Answers.of(z, logits.labels) for z in (logits.before, logits.after))
     listing = Listing.read(run.folder.split)
     paths = listing.of(TEST).paths

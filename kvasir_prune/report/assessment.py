@@ -31,6 +31,7 @@ def assess(
     listing: Listing,
     config: ReportConfig,
     *,
+    earlier_margin: float | None,
     look_alikes: Sequence[Sequence[str]] = (),
     seed: int,
     where: Path,
@@ -43,6 +44,7 @@ def assess(
         classes: their names.
         listing: of the same images.
         config: what they are judged by.
+        earlier_margin: the margin that was set when the test images were evaluated, if any.
         look_alikes: paths of images that look almost the same.
         seed: of the bootstrap.
         where: the file of the logits, for the error.
@@ -74,6 +76,7 @@ def assess(
         verdicts={}
         if margin is None
         else {name: judge(whole.overall[name].difference, margin) for name in JUDGED},
+        prespecified=None if margin is None else margin == earlier_margin,
         flips=flips(before, after, listing.paths, classes, groups),
     )
 

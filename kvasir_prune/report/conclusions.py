@@ -130,6 +130,8 @@ def _good_enough(record: Record, assessment: Assessment) -> str:
         )
         for name, verdict in assessment.verdicts.items()
     ]
+    if not assessment.prespecified:
+        said.append(captions.note("margin_set_afterwards"))
     if _failed(record):
         said.append(captions.note("verdict_with_reservations"))
     return " ".join(said)

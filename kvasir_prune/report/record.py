@@ -72,12 +72,12 @@ def build_record(sources: Sources, config: RunConfig) -> schema.Record:
     check(run["identity"], identity(config), where=sources.run, kind="configuration")
     ledger = HDF5Ledger(sources.ledger)
     importance = ImportanceStore(sources.importance)
-    classes, logits, evaluated = store.read(sources.evaluation)
+    evaluation = store.read(sources.evaluation)
     own = origin(run)
     for path, found in (
         (sources.ledger, ledger.identity),
         (sources.importance, importance.identity),
-        (sources.evaluation, evaluated),
+        (sources.evaluation, evaluation.origin),
     ):
         check(found, own, where=path, kind="run", holder="file")
     evolution = _evolution(ledger, config.evaluation.every_removals)
@@ -87,13 +87,14 @@ def build_record(sources: Sources, config: RunConfig) -> schema.Record:
         name=config.name,
         description=config.description,
         results=schema.Results(
-            classes=list(classes),
-            splits={name: _split(logits[name]) for name in SPLITS},
+            classes=list(evaluation.classes),
+            splits={name: _split(evaluation.splits[name]) for name in SPLITS},
             assessment=assess(
-                logits[TEST],
-                classes,
+                evaluation.splits[TEST],
+                evaluation.classes,
                 Listing.read(sources.split).of(TEST),
                 config.report,
+                earlier_margin=evaluation.margin,
                 look_alikes=checked.look_alikes,
                 seed=config.seed,
                 where=sources.evaluation,

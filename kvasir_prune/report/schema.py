@@ -18,7 +18,7 @@ from kvasir_prune.evaluation.flips import Flip
 from kvasir_prune.evaluation.latency import Latency
 from kvasir_prune.evaluation.non_inferiority import Verdict
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Part(BaseModel):
@@ -176,12 +176,14 @@ class Assessment(Part):
     """The networks before and after on the test images, compared image by image.
 
     `grouped` is None where the configuration names no groups; `verdicts`, on the accuracy and the
-    balanced accuracy by name, is empty where it sets no margin.
+    balanced accuracy by name, is empty where it sets no margin; `prespecified` is whether that
+    margin was set when the test images were evaluated.
     """
 
     comparison: Comparison
     grouped: GroupedClasses | None
     verdicts: dict[str, Verdict]
+    prespecified: bool | None
     flips: list[Flip]
 
 

@@ -71,9 +71,9 @@ class ReportedRun:
 
     def tests(self) -> tuple[Listing, Answers]:
         """Read the test images and what the pruned network says of them."""
-        _, splits, made_by = store.read(self.evaluation)
-        check(made_by, self.origin, where=self.evaluation, kind="run", holder="file")
-        logits = splits[TEST]
+        kept = store.read(self.evaluation)
+        check(kept.origin, self.origin, where=self.evaluation, kind="run", holder="file")
+        logits = kept.splits[TEST]
         listing = Listing.read(self.split).of(TEST)
         if len(listing.paths) != len(logits.labels):
             raise LedgerError(
