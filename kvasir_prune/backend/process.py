@@ -117,6 +117,13 @@ def compute_in_full() -> None:
             torch.backends.cudnn.allow_tf32 = False
 
 
+def forget_networks() -> None:
+    """Let go of what Keras keeps of the networks of this process, before it builds others."""
+    import keras
+
+    keras.backend.clear_session(free_memory=True)
+
+
 def has_float64() -> bool:
     """Return whether a network in float64 really computes in it.
 

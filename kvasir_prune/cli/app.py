@@ -15,13 +15,15 @@ from kvasir_prune.cli.data_check import findings_table
 from kvasir_prune.cli.layer_list import layers_named
 from kvasir_prune.cli.plan import document_of, sentences_of, table_of
 from kvasir_prune.cli.progress import RichProgress
-from kvasir_prune.cli.resuming import console, farewell
-from kvasir_prune.cli.running import folder_of, load_keras, prepared, reached_stage, run_until
+from kvasir_prune.cli.resuming import console, farewell, own_command
+from kvasir_prune.cli.running import folder_of, load_keras, run_until
 from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.cli.status import status_table, watch_status
 from kvasir_prune.cli.supervisor import supervise, without_retries
+from kvasir_prune.cli.sweep import sweep
 from kvasir_prune.config import RunConfig, dump, load_config
 from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.experiment.going_on import prepared, reached_stage
 from kvasir_prune.experiment.status import status_of
 
 app = typer.Typer(
@@ -189,7 +191,7 @@ def show_plan(
     folder.create()
     with folder.owned(), interruptible(farewell):
         reached_stage(parsed, folder, progress)
-        under_way = prepared(parsed, folder, progress)
+        under_way = prepared(parsed, folder, progress, own_command())
         load_keras()
         from kvasir_prune.experiment.plan import plan
 
@@ -221,6 +223,9 @@ def status(
         watch_status(folder)
     else:
         Console().print(status_table(found))
+
+
+app.command()(sweep)
 
 
 @app.command("import-thesis")

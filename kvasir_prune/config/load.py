@@ -78,9 +78,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: the file is missing or no YAML, an override has no such form, or the
             configuration is wrong; carries every fault with its YAML path.
     """
-    document = _parse(path)
+    document = parse(path)
     for override in overrides:
-        _apply(document, override)
+        apply(document, override)
     return validate(document, source=path)
 
 
@@ -117,7 +117,8 @@ def _check_seal(text: str, path: Path) -> None:
         raise ConfigError(path, [Fault("(the file)", problem)])
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def parse(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping; raises `ConfigError`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -145,7 +146,8 @@ def _syntax_fault(error: yaml.YAMLError | ValueError) -> Fault:
     return Fault(where, f"is not valid YAML: {getattr(error, 'problem', None) or error}")
 
 
-def _apply(document: dict[str, Any], override: str) -> None:
+def apply(document: dict[str, Any], override: str) -> None:
+    """Set one key of a document, `a.b=value`; raises `ConfigError`."""
     path, equals, text = override.partition("=")
     keys = path.split(".")
     if not equals or not all(keys):
@@ -156,10 +158,16 @@ def _apply(document: dict[str, Any], override: str) -> None:
         value = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {override}", [_syntax_fault(error)]) from None
+    put(document, path, value)
+
+
+def put(document: dict[str, Any], path: str, value: object) -> None:
+    """Set the key at a YAML path like `a.b`; sections that are not there are made."""
+    *sections, last = path.split(".")
     target = document
-    for key in keys[:-1]:
+    for key in sections:
         below = target.setdefault(key, {})
         if not isinstance(below, dict):
             below = target[key] = {}
         target = below
-    target[keys[-1]] = value
+    target[last] = value

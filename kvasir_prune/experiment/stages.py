@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,16 @@ from kvasir_prune.training.fit import train
 from kvasir_prune.training.history import to_csv
 
 
-def run_stages(run: Run, until: Stage) -> None:
-    """Do every stage up to `until` that is not done yet; the images are prepared already."""
+def run_stages(
+    run: Run, until: Stage, *, done: Callable[[Stage, float], None] = lambda _stage, _seconds: None
+) -> None:
+    """Do every stage up to `until` that is not done yet; the images are prepared already.
+
+    Args:
+        run: under way.
+        until: last stage to do.
+        done: told of every stage that is done, and of the seconds it took in this process.
+    """
     with backend.errors_named("start of the backend"):
         run.start_backend()
     work: dict[Stage, Callable[[Run], None]] = {
@@ -31,8 +40,10 @@ def run_stages(run: Run, until: Stage) -> None:
         Stage.REPORT: reporting.write_report_of,
     }
     for stage, do in work.items():
+        began = time.monotonic()
         with backend.errors_named(f"stage {stage}"):
             do(run)
+        done(stage, time.monotonic() - began)
         if stage == until:
             return
 

@@ -22,6 +22,7 @@ def check(
     where: Path,
     kind: str,
     holder: str = "run folder",
+    option: str = "--run-dir",
 ) -> None:
     """Refuse to go on if anything differs, naming each key with both values.
 
@@ -31,6 +32,7 @@ def check(
         where: named in the error.
         kind: what is compared ("configuration", "set of package versions", ...).
         holder: what holds the stored values, for the sentence.
+        option: of the command line, by which another folder is given.
 
     Raises:
         RunFolderError: with one line for each differing key; nothing has been touched.
@@ -43,5 +45,5 @@ def check(
         raise RunFolderError(
             f"The {holder} belongs to another {kind}:\n{listing}",
             where=where,
-            fix="give a new folder with --run-dir, or go back to the run's own values",
+            fix=f"give a new folder with {option}, or go back to its own values",
         )

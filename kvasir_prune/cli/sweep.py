@@ -1,0 +1,104 @@
+"""The command that does many runs: every setting of a sweep with every seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kvasir_prune.cli.progress import RichProgress
+from kvasir_prune.cli.resuming import console, farewell, own_command, say_how_to_go_on
+from kvasir_prune.cli.signals import interruptible
+from kvasir_prune.config.sweep import Sweep, load_sweep
+from kvasir_prune.errors import KvasirPruneError
+from kvasir_prune.laboratory.sweep_folder import SweepFolder
+from kvasir_prune.laboratory.sweeping import (
+    Standing,
+    one_by_one,
+    run_sweep,
+    standings,
+    write_tables,
+)
+
+SWEEPS = Path("sweeps")
+
+
+def sweep(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="YAML file of the sweep.", show_default=False)
+    ],
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Folder of the sweep; default: sweeps/NAME.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=VALUE", help="Override one key of the YAML file."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say which trials there are, and how far.")
+    ] = False,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Only write the tables of the trials that are done.")
+    ] = False,
+) -> None:
+    """Do a run for every setting and every seed of a sweep, and table what came of them.
+
+    Each is a trial: a run with a folder of its own under trials/, which goes
+    on where it stopped. Trials that begin with the same images, network,
+    training and seed share one trained network, also those of other sweeps
+    (in the folder "shared" beside this one's). tables/trials.csv has a row for
+    every trial that is done, tables/summary.csv their statistics over the
+    seeds. Called again, the sweep does what is missing; settings and seeds
+    may be added.
+    """
+    found = load_sweep(config, set_ or ())
+    place = SweepFolder(folder or SWEEPS / found.config.name)
+    shared = place.path.parent / "shared"
+    place.check(found)
+    if dry_run:
+        _show(found, standings(found, place, shared))
+        return
+    if tables:
+        done = [one.trial for one in standings(found, place, shared) if one.done]
+        print(write_tables(place, done))
+        return
+    progress = RichProgress(console)
+    try:
+        with interruptible(farewell):
+            refused = run_sweep(
+                found,
+                place,
+                shared,
+                progress=progress,
+                command=own_command(),
+                worker=one_by_one(),
+            )
+    except KvasirPruneError as error:
+        if error.exit_code != KvasirPruneError.exit_code:
+            say_how_to_go_on()
+        raise
+    print(place.tables)
+    if refused:
+        raise typer.Exit(KvasirPruneError.exit_code)
+
+
+def _show(found: Sweep, trials: Sequence[Standing]) -> None:
+    table = Table(box=None)
+    for head in ("setting", "trials", "done", "begun"):
+        table.add_column(head, justify="left" if head == "setting" else "right")
+    counts = Counter(
+        (one.trial.setting, "done" if one.done else "begun" if one.stage else "missing")
+        for one in trials
+    )
+    for setting in found.settings:
+        done, begun = counts[setting.name, "done"], counts[setting.name, "begun"]
+        table.add_row(setting.name, str(len(found.seeds)), str(done), str(begun))
+    Console().print(table)
+    done = sum(one.done for one in trials)
+    networks = len({one.trial.trained.path for one in trials})
+    print(f"{len(trials)} trials, {done} done; they share {networks} trained networks.")

@@ -1,0 +1,91 @@
+"""What a trial has found, as one row of a table; read from its files without Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from kvasir_prune.evaluation import store
+from kvasir_prune.evaluation.metrics import class_accuracies, confusion_matrix, loss_accuracy
+from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.importance.store import ImportanceStore
+from kvasir_prune.laboratory.trial import Trial
+from kvasir_prune.laboratory.working import times_of
+from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.training.history import best_epoch, read_csv
+
+Row = dict[str, Any]
+
+
+def outcome_of(trial: Trial) -> Row:
+    """Return setting, seed and every quantity that the trial's stages have found.
+
+    Quantities are named as in `docs/laboratory.md`: `removed`, `removed.LAYER`, `worse.LAYER`,
+    `test.loss_before` ...; losses in nats, accuracies in [0, 1], times in seconds.
+    """
+    folder = trial.folder
+    row: Row = {"setting": trial.setting, **trial.keys, "seed": trial.config.seed}
+    row |= dict(_importance(folder))
+    row |= dict(_pruning(folder))
+    row |= dict(_evaluation(folder))
+    row |= dict(_training(trial))
+    for stage, seconds in times_of(folder).items():
+        row[f"seconds.{stage}"] = seconds
+    return row
+
+
+def _training(trial: Trial) -> Iterator[tuple[str, Any]]:
+    history = read_csv(trial.folder.history)
+    yield "epochs", len(history)
+    best = history[best_epoch(history, trial.config.training.early_stopping) - 1]
+    yield "training.validation_loss", best.validation_loss
+    yield "training.validation_accuracy", best.validation_accuracy
+
+
+def _importance(folder: RunFolder) -> Iterator[tuple[str, Any]]:
+    if not folder.importance.exists():
+        return
+    store = ImportanceStore(folder.importance)
+    for number, layer in enumerate(store.layers):
+        found = np.array([m.importance for m in store.measured if m.layer == number])
+        classes = {
+            "important": found < store.low,
+            "zero": (found >= store.low) & (found <= store.high),
+            "worse": found > store.high,
+        }
+        for name, members in classes.items():
+            yield f"{name}.{layer.name}", int(members.sum())
+            if members.any():
+                yield f"mean_importance_of_{name}.{layer.name}", float(found[members].mean())
+
+
+def _pruning(folder: RunFolder) -> Iterator[tuple[str, Any]]:
+    if not folder.ledger.exists():
+        return
+    ledger = HDF5Ledger(folder.ledger)
+    yield "removed", ledger.state.removals
+    removed = ledger.state.removed_by_name()
+    for layer in reversed(ledger.layers):
+        yield f"removed.{layer.name}", len(removed.get(layer.name, ()))
+    yield "evaluations", ledger.state.evaluations
+
+
+def _evaluation(folder: RunFolder) -> Iterator[tuple[str, Any]]:
+    if not folder.evaluation.exists():
+        return
+    found = store.read(folder.evaluation)
+    for name, split in found.splits.items():
+        if len(split.labels) == 0:
+            continue
+        values = {}
+        for moment, logits in (("before", split.before), ("after", split.after)):
+            value = values[moment] = loss_accuracy(logits, split.labels)
+            yield f"{name}.loss_{moment}", value.loss
+            yield f"{name}.accuracy_{moment}", value.accuracy
+            shares = class_accuracies(confusion_matrix(logits, split.labels))
+            for label, share in zip(found.classes, shares.tolist(), strict=True):
+                yield f"{name}.accuracy_{moment}.{label}", share
+        yield f"{name}.loss_change", values["after"].loss - values["before"].loss
+        yield f"{name}.accuracy_change", values["after"].accuracy - values["before"].accuracy

@@ -1,0 +1,115 @@
+"""Doing all trials of a sweep that are not done yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvasir_prune.config.sweep import Sweep
+from kvasir_prune.errors import KvasirPruneError
+from kvasir_prune.experiment.status import stage_of
+from kvasir_prune.laboratory.outcome import outcome_of
+from kvasir_prune.laboratory.sweep_folder import SweepFolder
+from kvasir_prune.laboratory.tables import publish_tables
+from kvasir_prune.laboratory.trial import Trial, trials_of
+from kvasir_prune.laboratory.working import is_done, work
+from kvasir_prune.progress import Progress, Silent
+
+Worker = Callable[[Sequence[Trial], str], Iterator[tuple[Trial, str | None]]]
+"""Does trials; yields each with what was refused, None where it is done."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A trial and the stage it is in, None before it has begun."""
+
+    trial: Trial
+    stage: str | None
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return is_done(self.stage, self.trial.until)
+
+
+def standings(sweep: Sweep, folder: SweepFolder, shared: Path) -> list[Standing]:
+    """Return how far every trial is; disturbs nobody who works on them."""
+    return [Standing(trial, _stage(trial)) for trial in trials_of(sweep, folder.trials, shared)]
+
+
+def _stage(trial: Trial) -> str | None:
+    try:
+        record = trial.folder.read_record()
+        return None if record is None else stage_of(trial.folder, record)
+    except KvasirPruneError:
+        # Damaged: whoever goes on with the trial mends it, or says what is the matter.
+        return "data"
+
+
+def run_sweep(
+    sweep: Sweep,
+    folder: SweepFolder,
+    shared: Path,
+    *,
+    progress: Progress,
+    command: str,
+    worker: Worker,
+) -> dict[str, str]:
+    """Do what is missing, and write the tables whenever a trial is done.
+
+    Args:
+        sweep: which.
+        folder: of the sweep.
+        shared: receives decoded images and trained networks, for all sweeps.
+        progress: told of every trial.
+        command: how it was called, for the record.
+        worker: does the trials.
+
+    Returns:
+        Trial -> what was refused, for those that cannot be done.
+
+    Raises:
+        RunFolderError: the folder is another sweep's, or in use.
+        KvasirPruneError: what stops every trial: the disk, a signal.
+    """
+    refused: dict[str, str] = {}
+    with folder.owned(sweep):
+        found = standings(sweep, folder, shared)
+        missing = [one.trial for one in found if not one.done]
+        done = [one.trial for one in found if one.done]
+        with progress.task(f"Trials of {sweep.config.name}", len(found)) as task:
+            task.advance(len(done))
+            for trial, refusal in worker(missing, command):
+                if refusal is None:
+                    done.append(trial)
+                else:
+                    refused[trial.name] = refusal
+                    progress.note(f"{trial.name}: {refusal}")
+                task.advance(last=trial.name, refused=len(refused))
+        write_tables(folder, done)
+    return refused
+
+
+def write_tables(folder: SweepFolder, done: Iterable[Trial]) -> Path:
+    """Publish the tables of the trials that are done; return their folder."""
+    in_order = sorted(done, key=lambda trial: trial.config.seed)
+    varied = {key for trial in in_order for key in trial.keys}
+    return publish_tables([outcome_of(trial) for trial in in_order], folder.tables, varied)
+
+
+def one_by_one(progress: Progress | None = None) -> Worker:
+    """Return what does trials in this process, one after the other."""
+
+    def do(trials: Sequence[Trial], command: str) -> Iterator[tuple[Trial, str | None]]:
+        for trial in trials:
+            try:
+                work(trial, progress or Silent(), command)
+            except KvasirPruneError as error:
+                if error.exit_code != KvasirPruneError.exit_code:
+                    raise
+                yield trial, str(error)
+            else:
+                yield trial, None
+
+    return do

@@ -1,0 +1,94 @@
+"""One trial of a sweep: one setting with one seed, a run with a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvasir_prune import backend
+from kvasir_prune.config import RunConfig, identity
+from kvasir_prune.config.sweep import Setting, Sweep
+from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.publish import sha256_json
+
+TRAINS = ("seed", "data", "model", "training", "runtime")
+"""Sections of a configuration that a trained network is a function of."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep.
+
+    Attributes:
+        setting: its setting's name.
+        keys: YAML path -> value, what the setting varies.
+        config: of the run.
+        folder: of the run.
+        trained: folder of the run that trains its network, for every trial that can share it.
+        until: last stage.
+    """
+
+    setting: str
+    keys: Mapping[str, Any]
+    config: RunConfig
+    folder: RunFolder
+    trained: RunFolder
+    until: str
+
+    @property
+    def name(self) -> str:
+        """Setting and seed, as its folder is called."""
+        return f"{self.setting}/{seed_name(self.config.seed)}"
+
+
+def seed_name(seed: int) -> str:
+    """Return the name of a trial's folder in that of its setting."""
+    return f"seed-{seed:04d}"
+
+
+def trials_of(sweep: Sweep, folder: Path, shared: Path) -> Iterator[Trial]:
+    """Yield every trial, seed by seed, so that all settings have some results early.
+
+    Args:
+        sweep: which.
+        folder: receives the folders of the trials.
+        shared: receives decoded images and trained networks, for all sweeps.
+    """
+    for seed in sweep.seeds:
+        for setting in sweep.settings:
+            config = _config(sweep, setting, seed, shared)
+            yield Trial(
+                setting.name,
+                setting.keys,
+                config,
+                RunFolder(folder / setting.name / seed_name(seed)),
+                RunFolder(shared / "trained" / _training_key(config)),
+                sweep.config.until,
+            )
+
+
+def training_config(config: RunConfig) -> RunConfig:
+    """Return the configuration of the run that only trains the network of another."""
+    trains = {name: getattr(config, name) for name in TRAINS}
+    return RunConfig(name="trained", description="A network for trials of sweeps", **trains)
+
+
+def _config(sweep: Sweep, setting: Setting, seed: int, shared: Path) -> RunConfig:
+    config = setting.config
+    data, runtime = config.data, config.runtime
+    if data.cache_dir is None:
+        data = data.model_copy(update={"cache_dir": str(shared / "images")})
+    if runtime.threads is None:
+        # A trial must not depend on how many stand beside it.
+        runtime = runtime.model_copy(update={"threads": 1})
+    name = f"{sweep.config.name}-{seed_name(seed)}"
+    return config.model_copy(update={"name": name, "seed": seed, "data": data, "runtime": runtime})
+
+
+def _training_key(config: RunConfig) -> str:
+    """Return what tells trained networks apart: all that they are functions of."""
+    threads = {"threads": config.runtime.threads}
+    known = identity(training_config(config)) | threads | backend.versions()
+    return sha256_json(known)[:16]

@@ -1,0 +1,114 @@
+"""Doing one trial, in this process: its network is trained once for all that can share it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from kvasir_prune import backend
+from kvasir_prune.config import RunConfig
+from kvasir_prune.experiment.adopting import adopt_training
+from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.experiment.going_on import prepared, reached_stage
+from kvasir_prune.experiment.run_log import logging_to
+from kvasir_prune.experiment.status import FINISHED
+from kvasir_prune.laboratory.trial import Trial, training_config
+from kvasir_prune.progress import Progress
+from kvasir_prune.publish import publish_text
+
+STAGES = ("data", "train", "importance", "prune", "evaluate", "report", FINISHED)
+TIMES = "times.json"
+"""File in a trial's folder: stage -> seconds that it took, over all processes that worked on it."""
+
+
+def work(trial: Trial, progress: Progress, command: str) -> None:
+    """Do what is missing of a trial.
+
+    Args:
+        trial: which.
+        progress: told of every stage.
+        command: how the sweep was called, for the record.
+
+    Raises:
+        KvasirPruneError: as a run does.
+    """
+    with _owned(trial.folder):
+        reached = reached_stage(trial.config, trial.folder, progress)
+    if is_done(reached, trial.until):
+        return
+    if not is_done(reached, "train"):
+        _train(trial, progress, command)
+    with _owned(trial.folder):
+        _go_on(
+            trial.config,
+            trial.folder,
+            trial.until,
+            progress=progress,
+            command=command,
+            trained=trial.trained,
+        )
+
+
+def is_done(reached: str | None, until: str) -> bool:
+    """Return whether a run that is in stage `reached` is beyond `until`."""
+    return reached is not None and STAGES.index(reached) > STAGES.index(until)
+
+
+def times_of(folder: RunFolder) -> dict[str, float]:
+    """Return stage -> seconds, for the stages that a trial has finished."""
+    path = folder.path / TIMES
+    try:
+        times: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return times
+
+
+def _train(trial: Trial, progress: Progress, command: str) -> None:
+    """Train the network that the trial begins with, unless another one has, or is at it."""
+    folder, config = trial.trained, training_config(trial.config)
+    folder.path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(_beside(folder.path)), _owned(folder):
+        if not is_done(reached_stage(config, folder, progress), "train"):
+            _go_on(config, folder, "train", progress=progress, command=command)
+
+
+def _go_on(
+    config: RunConfig,
+    folder: RunFolder,
+    until: str,
+    *,
+    progress: Progress,
+    command: str,
+    trained: RunFolder | None = None,
+) -> None:
+    backend.load()
+    from kvasir_prune.experiment.context import Run
+    from kvasir_prune.experiment.preparing import Stage
+    from kvasir_prune.experiment.stages import run_stages
+
+    if trained is not None:
+        adopt_training(Run(config, folder, progress, command), trained)
+    times = times_of(folder)
+
+    def done(stage: Stage, seconds: float) -> None:
+        times[stage] = times.get(stage, 0.0) + seconds
+        publish_text(folder.path / TIMES, json.dumps(times, indent=2) + "\n", durable=False)
+
+    run_stages(prepared(config, folder, progress, command), Stage(until), done=done)
+    backend.forget_networks()
+
+
+@contextmanager
+def _owned(folder: RunFolder) -> Iterator[None]:
+    folder.create()
+    with folder.owned(), logging_to(folder.log):
+        yield
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")

@@ -1,0 +1,245 @@
+"""Sweeps: their trials against plain runs, their tables against the trials' own files."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import statistics
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+from tests.cli_runs import (
+    DIGITS,
+    Server,
+    assert_same_results,
+    call,
+    command,
+    environment,
+    settings,
+    until,
+    write_config,
+)
+
+SWEEP: dict[str, Any] = {
+    "name": "tiny",
+    "run": {key: value for key, value in DIGITS.items() if key != "name"},
+    "settings": {"validation": {}, "train": {"importance.split": "train"}},
+    "grid": {"pruning.strategy": ["greedy", "exhaustive"]},
+    "seeds": 2,
+}
+SETTINGS = [
+    f"{split},strategy={strategy}"
+    for split in ("validation", "train")
+    for strategy in ("greedy", "exhaustive")
+]
+DO = ("sweep", "sweep.yaml", "--folder", "out/tiny")
+
+
+def write_sweep(folder: Path, changes: Mapping[str, Any]) -> None:
+    (folder / "sweep.yaml").write_text(yaml.safe_dump({**SWEEP, **changes}), encoding="utf-8")
+
+
+def table(place: Path, name: str) -> list[dict[str, str]]:
+    with (place / "out" / "tiny" / "tables" / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def swept(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a finished sweep in `out/tiny`."""
+    place = tmp_path_factory.mktemp("swept")
+    write_sweep(place, {})
+    done = server.call(*DO, cwd=place).succeeded()
+    assert done.out == "out/tiny/tables\n"
+    return place
+
+
+def trial(place: Path, setting: str, seed: int) -> Path:
+    return place / "out" / "tiny" / "trials" / setting / f"seed-{seed:04d}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "keys"),
+    [
+        (SETTINGS[0], {}),
+        (SETTINGS[3], {"importance.split": "train", "pruning.strategy": "exhaustive"}),
+    ],
+)
+def test_a_trial_is_the_run_of_its_configuration(swept: Path, tmp_path: Path, setting, keys):
+    write_config(tmp_path, {**keys, "seed": 1, "runtime.threads": 1})
+    call("run", "config.yaml", "--run-dir", "run", cwd=tmp_path).succeeded()
+    assert_same_results(trial(swept, setting, 1), tmp_path / "run", "model.keras")
+
+
+def test_networks_are_trained_once_for_all_settings(swept: Path):
+    assert len(list((swept / "out" / "shared" / "trained").glob("*/model.keras"))) == 2
+    models = [trial(swept, setting, 0) / "model.keras" for setting in SETTINGS]
+    assert len({model.read_bytes() for model in models}) == 1
+    assert not list((swept / "out" / "tiny").rglob("checkpoint.h5"))
+
+
+def test_a_row_holds_what_the_files_of_its_trial_say(swept: Path):
+    rows = {(row["setting"], row["seed"]): row for row in table(swept, "trials")}
+    assert set(rows) == {(setting, seed) for setting in SETTINGS for seed in "01"}
+    row, run = rows[SETTINGS[2], "1"], trial(swept, SETTINGS[2], 1)
+    assert (row["importance.split"], row["pruning.strategy"]) == ("train", "greedy")
+    with h5py.File(run / "importance.h5") as file:
+        importances = file["nodes"]["importance"]
+    assert int(row["important.dense1"]) == (importances < -1e-5).sum()
+    assert int(row["worse.dense1"]) == (importances > 1e-5).sum()
+    worse = importances[importances > 1e-5]
+    assert float(row["mean_importance_of_worse.dense1"]) == pytest.approx(worse.mean())
+    with h5py.File(run / "pruning.h5") as file:
+        assert int(row["removed"]) == int(row["removed.dense1"]) == len(file["removed"])
+    with h5py.File(run / "evaluation.h5") as file:
+        labels, logits = file["test"]["labels"][:], file["test"]["after"][:].astype(np.float64)
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    likelihood = (exponents / exponents.sum(axis=1, keepdims=True))[range(len(labels)), labels]
+    assert float(row["test.loss_after"]) == pytest.approx(-np.log(likelihood).mean(), rel=1e-6)
+    correct = logits.argmax(axis=1) == labels
+    assert float(row["test.accuracy_after"]) == correct.mean()
+    assert float(row["test.accuracy_after.3"]) == correct[labels == 3].mean()
+
+
+def test_the_summary_is_that_of_the_rows(swept: Path):
+    summary = {(line["setting"], line["quantity"]): line for line in table(swept, "summary")}
+    rows = [row for row in table(swept, "trials") if row["setting"] == SETTINGS[1]]
+    for quantity in ("removed", "test.loss_change", "worse.dense1"):
+        values = [float(row[quantity]) for row in rows]
+        line = summary[SETTINGS[1], quantity]
+        assert int(line["count"]) == 2
+        assert float(line["mean"]) == pytest.approx(statistics.mean(values))
+        assert float(line["std"]) == pytest.approx(statistics.stdev(values))
+        quartiles = statistics.quantiles(values, n=4, method="inclusive")
+        found = [float(line[name]) for name in ("25%", "50%", "75%")]
+        assert found == pytest.approx(quartiles)
+        assert (float(line["min"]), float(line["max"])) == (min(values), max(values))
+
+
+def test_a_finished_sweep_is_left_as_it_is_and_grows(swept: Path, server: Server, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "tiny").symlink_to(swept / "out" / "tiny")
+    (tmp_path / "out" / "shared").symlink_to(swept / "out" / "shared")
+    write_sweep(tmp_path, {})
+    before = (trial(swept, SETTINGS[0], 0) / "run.log").read_bytes()
+    server.call(*DO, cwd=tmp_path).succeeded()
+    assert (trial(swept, SETTINGS[0], 0) / "run.log").read_bytes() == before
+    write_sweep(tmp_path, {"seeds": [0, 1, 7], "settings": {"validation": {}}})
+    told = server.call(*DO, "--dry-run", cwd=tmp_path)
+    told.refused("settings that this one has not", "train,strategy=greedy")
+    write_sweep(tmp_path, {"seeds": [0, 1, 7]})
+    told = server.call(*DO, "--dry-run", cwd=tmp_path).succeeded()
+    assert "12 trials, 8 done" in told.out
+    assert not trial(swept, SETTINGS[0], 7).exists()
+
+
+def test_a_sweep_killed_again_and_again_ends_like_one_left_alone(swept: Path, tmp_path: Path):
+    write_sweep(tmp_path, {})
+    trials = tmp_path / "out" / "tiny" / "trials"
+    moments = (
+        lambda: any((tmp_path / "out" / "shared").glob("trained/*/training/checkpoint.h5")),
+        lambda: any(trials.glob("*/*/importance.h5")),
+        lambda: len(list(trials.glob("*/*/pruning.h5"))) >= 2,
+        lambda: len(list(trials.glob("*/*/evaluation.h5"))) >= 5,
+    )
+    for moment in moments:
+        process = subprocess.Popen(
+            command(*DO),
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        until(moment, process)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    call(*DO, cwd=tmp_path).succeeded()
+    for name in ("trials", "summary"):
+        found, expected = (
+            [_without_times(row) for row in table(place, name)] for place in (tmp_path, swept)
+        )
+        assert found == expected
+
+
+def _without_times(row: Mapping[str, str]) -> dict[str, str] | None:
+    if row.get("quantity", "").startswith("seconds."):
+        return None
+    return {key: value for key, value in row.items() if not key.startswith("seconds.")}
+
+
+def test_tables_are_to_be_had_at_any_time(server: Server, swept: Path, tmp_path: Path):
+    write_sweep(tmp_path, {"seeds": 3})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "tiny").symlink_to(swept / "out" / "tiny")
+    (tmp_path / "out" / "shared").symlink_to(swept / "out" / "shared")
+    server.call(*DO, "--tables", cwd=tmp_path).succeeded()
+    assert len(table(tmp_path, "trials")) == 8
+
+
+def test_one_trial_that_cannot_be_done_does_not_stop_the_others(server: Server, tmp_path: Path):
+    changes = {
+        "settings": {"good": {}, "bad": {"training.optimizer.learning_rate": 1e30}},
+        "grid": {},
+        "seeds": 1,
+        "until": "train",
+        "run": settings({"training.optimizer.name": "sgd"}, SWEEP["run"]),
+    }
+    write_sweep(tmp_path, changes)
+    done = server.call(*DO, cwd=tmp_path)
+    assert done.code == 2
+    assert "bad/seed-0000: The training has diverged" in done.err
+    assert [row["setting"] for row in table(tmp_path, "trials")] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts"),
+    [
+        ({"grid": {"pruning.strategi": ["greedy"]}}, ("pruning.strategi", '"strategy"')),
+        ({"grid": {"model.nodez": [8]}}, ("model.nodez",)),
+        ({"grid": {"pruning.strategy": []}}, ("grid.pruning.strategy", "at least 1")),
+        ({"grid": {"pruning.strategy": ["greedy", "greedy"]}}, ("more than once", "greedy")),
+        ({"grid": {"pruning.strategy": ["gredy"]}}, ("pruning.strategy", "gredy", "greedy")),
+        ({"seeds": [3, 1, 3]}, ("seeds", "3 stands there more than once")),
+        ({"seeds": []}, ("seeds",)),
+        ({"seeds": -1}, ("seeds", "-1")),
+        ({"run": {**SWEEP["run"], "seed": 3}}, ("run.seed", "by the sweep itself")),
+        ({"run": "nowhere.yaml"}, ("nowhere.yaml", "cannot be read")),
+        ({"run": {**SWEEP["run"], "modell": {}}}, ("run.modell", '"model"')),
+        ({"settings": {"../up": {}}}, ("../up", "no name for a folder")),
+        ({"settings": {"a": {}, "A": {}}}, ("shares its folder",)),
+        ({"until": "prunning"}, ("until", '"prune"')),
+        ({"sedes": 3}, ("sedes", '"seeds"')),
+    ],
+)
+def test_a_wrong_sweep_is_refused_by_name(server: Server, tmp_path: Path, changes, facts):
+    write_sweep(tmp_path, changes)
+    server.call(*DO, cwd=tmp_path).refused(*facts)
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_folders_are_not_taken(server: Server, tmp_path: Path):
+    write_sweep(tmp_path, {})
+    place = tmp_path / "out" / "tiny"
+    place.mkdir(parents=True)
+    (place / "thesis.docx").write_text("precious")
+    server.call(*DO, cwd=tmp_path).refused("is no sweep", "thesis.docx", "--folder")
+    assert [path.name for path in place.iterdir()] == ["thesis.docx"]
+
+
+def test_another_sweeps_folder_is_refused_with_what_differs(
+    swept: Path, server: Server, tmp_path: Path
+):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "tiny").symlink_to(swept / "out" / "tiny")
+    write_sweep(tmp_path, {"run": settings({"training.max_epochs": 4}, SWEEP["run"])})
+    refused = server.call(*DO, cwd=tmp_path)
+    refused.refused("another sweep", "training.max_epochs: it has 3, now it is 4", "--folder")
