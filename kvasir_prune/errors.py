@@ -125,6 +125,10 @@ class RunFolderError(KvasirPruneError):
     """The run folder cannot be used: in use, not writable, or it belongs to another run."""
 
 
+class LaboratoryError(KvasirPruneError):
+    """A sweep cannot go on: what places its trials does not answer, or one stops them all."""
+
+
 class StorageError(KvasirPruneError):
     """The file system does not take a file: it is full, read-only, or gone."""
 

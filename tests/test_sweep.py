@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import statistics
@@ -18,6 +19,7 @@ import yaml
 
 from tests.cli_runs import (
     DIGITS,
+    PATIENCE_S,
     Server,
     assert_same_results,
     call,
@@ -243,3 +245,47 @@ def test_another_sweeps_folder_is_refused_with_what_differs(
     write_sweep(tmp_path, {"run": settings({"training.max_epochs": 4}, SWEEP["run"])})
     refused = server.call(*DO, cwd=tmp_path)
     refused.refused("another sweep", "training.max_epochs: it has 3, now it is 4", "--folder")
+
+
+@pytest.mark.parametrize(
+    ("address", "fact"),
+    [("127.0.0.1:1", "refused"), ("nowhere", "HOST:PORT"), ("host:seven", "seven")],
+)
+def test_a_cluster_that_does_not_answer_is_told(server: Server, tmp_path: Path, address, fact):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    write_sweep(tmp_path, {})
+    told = server.call(*DO, "--address", address, cwd=tmp_path)
+    told.refused("does not answer", address, fact)
+
+
+def test_workers_killed_in_the_middle_go_on_from_their_ledgers(swept: Path, tmp_path: Path):
+    """Ray starts a trial again whose worker died, in the same sweep."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    write_sweep(tmp_path, {})
+    trials = tmp_path / "out" / "tiny" / "trials"
+    sweep = subprocess.Popen(
+        command(*DO, "--workers", "2"),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    killed: list[int] = []
+
+    def at_work() -> list[int]:
+        owners = [json.loads(path.read_text()) for path in trials.glob("*/*/.owner.json")]
+        processes = [int(owner["process"]) for owner in owners]
+        return [one for one in processes if one not in killed and Path(f"/proc/{one}").exists()]
+
+    for moment in ("*/*/importance.h5", "*/*/evaluation.h5"):
+        until(lambda moment=moment: any(trials.glob(moment)) and bool(at_work()), sweep)
+        killed += at_work()[:1]
+        os.kill(killed[-1], signal.SIGKILL)
+    _, err = sweep.communicate(timeout=PATIENCE_S)
+    assert sweep.returncode == 0, err
+    assert len(set(killed)) == 2
+    found, expected = (
+        [_without_times(row) for row in table(place, "trials")] for place in (tmp_path, swept)
+    )
+    assert found == expected

@@ -16,6 +16,7 @@ from kvasir_prune.cli.resuming import console, farewell, own_command, say_how_to
 from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.config.sweep import Sweep, load_sweep
 from kvasir_prune.errors import KvasirPruneError
+from kvasir_prune.laboratory.on_ray import on_ray
 from kvasir_prune.laboratory.sweep_folder import SweepFolder
 from kvasir_prune.laboratory.sweeping import (
     Standing,
@@ -32,6 +33,7 @@ def sweep(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG", help="YAML file of the sweep.", show_default=False)
     ],
+    *,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Folder of the sweep; default: sweeps/NAME.")
     ] = None,
@@ -39,6 +41,18 @@ def sweep(
         list[str] | None,
         typer.Option("--set", metavar="A.B=VALUE", help="Override one key of the YAML file."),
     ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Trials at once, in processes of their own.")
+    ] = 1,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address", help="Of a Ray cluster that does the trials.", metavar="HOST:PORT"
+        ),
+    ] = None,
+    gpus: Annotated[
+        float, typer.Option("--gpus-per-trial", min=0.0, help="May be a fraction of one.")
+    ] = 0.0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say which trials there are, and how far.")
     ] = False,
@@ -55,6 +69,10 @@ def sweep(
     every trial that is done, tables/summary.csv their statistics over the
     seeds. Called again, the sweep does what is missing; settings and seeds
     may be added.
+
+    With --workers or --address the trials run on Ray (pip install
+    'kvasir-prune[ray]'), each with one thread unless runtime.threads says
+    otherwise; on a cluster, in a folder that all its machines share.
     """
     found = load_sweep(config, set_ or ())
     place = SweepFolder(folder or SWEEPS / found.config.name)
@@ -67,6 +85,8 @@ def sweep(
         done = [one.trial for one in standings(found, place, shared) if one.done]
         print(write_tables(place, done))
         return
+    several = workers > 1 or address is not None
+    worker = on_ray(workers, address=address, gpus=gpus) if several else one_by_one()
     progress = RichProgress(console)
     try:
         with interruptible(farewell):
@@ -76,7 +96,7 @@ def sweep(
                 shared,
                 progress=progress,
                 command=own_command(),
-                worker=one_by_one(),
+                worker=worker,
             )
     except KvasirPruneError as error:
         if error.exit_code != KvasirPruneError.exit_code:

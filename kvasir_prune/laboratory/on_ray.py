@@ -1,0 +1,132 @@
+"""Doing trials on Ray: in several processes of this machine, or on a cluster.
+
+Ray places the trials, and starts one again whose worker died; it then goes on from its ledger. The
+folders must be on storage that all machines share. https://docs.ray.io
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from kvasir_prune.errors import BackendError, KvasirPruneError, LaboratoryError
+from kvasir_prune.laboratory.trial import Trial
+from kvasir_prune.laboratory.working import work
+from kvasir_prune.progress import Silent
+
+if TYPE_CHECKING:
+    from kvasir_prune.laboratory.sweeping import Worker
+
+PASSED_ON = ("KERAS_BACKEND", "KVASIR_PRUNE_DATA")
+"""Environment variables that workers on other machines need."""
+MOST_DEATHS = 20
+"""Of the workers of one trial, until it is given up."""
+LOOK_EVERY_S = 1.0
+ANSWERS_WITHIN_S = 10.0
+
+
+def on_ray(workers: int, *, address: str | None = None, gpus: float = 0.0) -> Worker:
+    """Return what does trials on Ray.
+
+    Args:
+        workers: processes on this machine; on a cluster Ray decides.
+        address: of a cluster, as `ray.init` takes it; None starts Ray on this machine.
+        gpus: of each trial, may be a fraction.
+
+    Raises:
+        BackendError: Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise BackendError(
+            "Several workers need Ray, which is not installed.",
+            expected="the optional package ray",
+            fix="pip install 'kvasir-prune[ray]', or leave --workers and --address out",
+        ) from None
+
+    def do(trials: Sequence[Trial], command: str) -> Iterator[tuple[Trial, str | None]]:
+        if not trials:
+            return
+        threads = max(trial.config.runtime.threads or 1 for trial in trials)
+        _start(ray, address, workers * threads)
+        try:
+            yield from _done(ray, trials, command, {"num_cpus": threads, "num_gpus": gpus})
+        finally:
+            ray.shutdown()
+
+    return do
+
+
+def _start(ray: Any, address: str | None, processors: int) -> None:
+    # Ray would otherwise send statistics of its usage to its makers.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    settings: dict[str, Any] = {"address": address}
+    if address is None:
+        settings = {"num_cpus": processors, "include_dashboard": False}
+    try:
+        if address not in (None, "auto"):
+            _reach(str(address))
+        ray.init(
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": passed},
+            **settings,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise LaboratoryError(
+            "Ray cannot be started, or its cluster does not answer.",
+            where=address or "this machine",
+            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            fix="look whether the cluster is up (`ray status`), or leave --address out",
+        ) from None
+
+
+def _reach(address: str) -> None:
+    """Knock at a cluster's door; Ray itself tries for many minutes. Raises `OSError`."""
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if place.hostname is None or place.port is None:
+        raise ValueError("an address looks like HOST:PORT, ray://HOST:PORT or auto")
+    socket.create_connection((place.hostname, place.port), timeout=ANSWERS_WITHIN_S).close()
+
+
+def _done(
+    ray: Any, trials: Sequence[Trial], command: str, resources: dict[str, float]
+) -> Iterator[tuple[Trial, str | None]]:
+    """Hand out the trials; yield each when it is over."""
+    task = ray.remote(_work).options(max_retries=MOST_DEATHS, **resources)
+    here = str(Path.cwd())
+    under_way = {task.remote(trial, command, here): trial for trial in trials}
+    while under_way:
+        # Not without a limit: a signal is handled between two calls.
+        ready, _ = ray.wait(list(under_way), timeout=LOOK_EVERY_S)
+        for reference in ready:
+            trial = under_way.pop(reference)
+            try:
+                refusal, stops_all = ray.get(reference)
+            except ray.exceptions.WorkerCrashedError:
+                yield trial, f"its worker died {MOST_DEATHS + 1} times"
+                continue
+            if stops_all:
+                raise LaboratoryError(f"{trial.name}: {refusal}")
+            yield trial, refusal
+
+
+def _work(trial: Trial, command: str, folder: str) -> tuple[str | None, bool]:
+    """Do a trial in a worker; return what was refused, and whether it stops all others too."""
+    try:
+        os.chdir(folder)
+        work(trial, Silent(), command)
+    except KvasirPruneError as error:
+        # As text: not every exception comes whole through a pickle.
+        return f"on {platform.node()}: {error}", error.exit_code != KvasirPruneError.exit_code
+    except OSError as error:
+        return f"on {platform.node()}: {error}", False
+    return None, False
