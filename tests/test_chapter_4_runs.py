@@ -98,11 +98,9 @@ def test_every_name_of_a_strategy_stands_for_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("nodes", "refused"), [(3, False), (4, True)])
 def test_one_node_of_each_layer_stays(nodes: int, refused: bool) -> None:
-    changes = {"pruning": {"strategy": "random", "nodes": nodes}}
-    config = validate(settings(changes), source="test")
     if refused:
         with pytest.raises(ModelError, match="at most 3"):
-            check_nodes(config, LAYERS)
+            check_nodes(nodes, LAYERS, where="pruning.nodes")
     else:
-        check_nodes(config, LAYERS)
+        check_nodes(nodes, LAYERS, where="pruning.nodes")
         assert sum(map(len, draw(0, LAYERS, nodes))) == nodes

@@ -136,6 +136,14 @@ def test_nodes_come_from_all_layers_at_once() -> None:
     assert shares == {(2, 0, 0), (1, 1, 0)}
 
 
+def test_draws_of_one_seed_are_told_apart_by_their_number() -> None:
+    layers = (LayerSize("a", 40),)
+    assert len({draw(5, layers, 8, number) for number in range(30)}) == 30
+    of_improving = {RandomWhileImproving(5, 8, 1, number) for number in range(30)}
+    state = MemoryLedger(layers, LossAccuracy(1.0, 0.5)).state
+    assert len({strategy.next(state) for strategy in of_improving}) == 30
+
+
 def test_a_draw_worked_by_hand() -> None:
     """The nodes of a are 0, 1, 2 of the permutation, those of b 3 and 4; b keeps its 3."""
     layers = (LayerSize("a", 3), LayerSize("b", 2))

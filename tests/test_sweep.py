@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import keras
 import numpy as np
 import pytest
 import yaml
 
+from kvasir_prune.pruning.random_removal import draw
+from kvasir_prune.types import LayerSize
 from tests.cli_runs import (
     DIGITS,
     PATIENCE_S,
@@ -289,3 +292,61 @@ def test_workers_killed_in_the_middle_go_on_from_their_ledgers(swept: Path, tmp_
         [_without_times(row) for row in table(place, "trials")] for place in (tmp_path, swept)
     )
     assert found == expected
+
+
+def test_nodes_removed_at_random_are_measured_as_the_thesis_does(server: Server, tmp_path: Path):
+    """Against Algorithm 1: incoming weights and bias of the drawn nodes set to zero, evaluated."""
+    write_sweep(
+        tmp_path,
+        {
+            "settings": {},
+            "grid": {},
+            "seeds": [3],
+            "until": "train",
+            "random_removal": {"nodes": [1, 32], "repetitions": 12},
+        },
+    )
+    server.call(*DO, cwd=tmp_path).succeeded()
+    run = trial(tmp_path, "run", 3)
+    with h5py.File(run / "random_removal.h5") as file:
+        draws = file["draws"][:]
+    assert [(row["nodes"], row["number"]) for row in draws] == [
+        (nodes, number) for nodes in (1, 32) for number in range(12)
+    ]
+    assert len(np.unique(draws["loss"][12:])) == 12
+
+    with (run / "split.csv").open(newline="") as file:
+        listed = list(csv.DictReader(file))
+    rows = [place for place, line in enumerate(listed) if line["split"] == "test"]
+    labels = np.array([int(listed[row]["class"]) for row in rows])
+    images = np.load(run / "cache" / "images.npy")[rows]
+    model = keras.models.load_model(run / "model.keras")
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    hidden, whole = model.get_layer("dense1"), model.get_weights()
+    for row in (draws[0], draws[-1]):
+        (drawn,) = draw(3, [LayerSize("dense1", 128)], int(row["nodes"]), int(row["number"]))
+        kernel, bias = hidden.get_weights()
+        kernel[:, list(drawn)], bias[list(drawn)] = 0, 0
+        hidden.set_weights([kernel, bias])
+        loss, accuracy = model.evaluate(images, labels, verbose=0)
+        assert row["loss"] == pytest.approx(loss, rel=1e-5)
+        assert row["accuracy"] == pytest.approx(accuracy)
+        model.set_weights(whole)
+    (line,) = [
+        line
+        for line in table(tmp_path, "random_removal")
+        if (line["nodes"], line["quantity"]) == ("32", "loss")
+    ]
+    of_32 = draws["loss"][draws["nodes"] == 32]
+    assert (line["setting"], line["seed"], line["count"]) == ("run", "3", "12")
+    assert float(line["mean"]) == pytest.approx(of_32.mean())
+    assert float(line["std"]) == pytest.approx(of_32.std(ddof=1))
+
+
+def test_too_many_nodes_to_draw_are_told(server: Server, tmp_path: Path):
+    changes = {"settings": {}, "grid": {}, "until": "train", "seeds": 1}
+    write_sweep(tmp_path, {**changes, "random_removal": {"nodes": [128], "repetitions": 2}})
+    done = server.call(*DO, cwd=tmp_path)
+    assert done.code == 2
+    assert "random_removal.nodes" in done.err
+    assert "at most 127" in done.err

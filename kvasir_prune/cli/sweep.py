@@ -23,8 +23,8 @@ from kvasir_prune.laboratory.sweeping import (
     one_by_one,
     run_sweep,
     standings,
-    write_tables,
 )
+from kvasir_prune.laboratory.tables import publish_tables
 
 SWEEPS = Path("sweeps")
 
@@ -83,7 +83,7 @@ def sweep(
         return
     if tables:
         done = [one.trial for one in standings(found, place, shared) if one.done]
-        print(write_tables(place, done))
+        print(publish_tables(done, place.tables))
         return
     several = workers > 1 or address is not None
     worker = on_ray(workers, address=address, gpus=gpus) if several else one_by_one()

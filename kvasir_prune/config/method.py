@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from kvasir_prune.config.base import COSMETIC, LayerNames, PositiveInt, Section
+from kvasir_prune.config.base import COSMETIC, LATER, LayerNames, PositiveInt, Section
 
 Momentum = Annotated[float, Field(ge=0.0, lt=1.0)]
 LearningRate = Annotated[float, Field(gt=0.0)]
@@ -114,6 +114,8 @@ class PruningConfig(Section):
     """Random while improving: nodes of a group (thesis: 1, 2, 3, 4 and 8)."""
     tries: PositiveInt | None = None
     """Random while improving: groups tried in each layer (thesis: 64)."""
+    draw: Annotated[int, Field(ge=0, json_schema_extra=LATER)] = 0
+    """Random strategies: which of the draws of a seed, for several on the same network."""
     commit_every_s: Annotated[float, Field(ge=0.0)] = Field(default=1.0, json_schema_extra=COSMETIC)
     """Seconds between two publications of the ledger, at most, while scores arrive."""
     verify_every: Annotated[int, Field(ge=0)] = Field(default=10, json_schema_extra=COSMETIC)

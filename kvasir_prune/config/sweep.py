@@ -27,6 +27,24 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Keys = dict[str, Any]
 
 
+class RandomRemoval(Section):
+    """What is left of every trained network without nodes drawn at random (thesis section 4.1)."""
+
+    nodes: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
+        default=[1, 2, 4, 8, 16, 32, 64]
+    )
+    """How many nodes are drawn, from all hidden layers at once; every layer keeps one."""
+    repetitions: PositiveInt = 1000
+    """Draws of each number."""
+    split: Literal["train", "validation", "test"] = "test"
+    """The split on which loss and accuracy are measured."""
+
+    @property
+    def draws(self) -> int:
+        """All draws together."""
+        return len(self.nodes) * self.repetitions
+
+
 class SweepConfig(Section):
     """Many runs that differ in a few keys and in the seed; each of them is a trial."""
 
@@ -46,6 +64,8 @@ class SweepConfig(Section):
     order of the images."""
     until: Literal["train", "importance", "prune", "evaluate", "report"] = "evaluate"
     """The last stage of every trial."""
+    random_removal: RandomRemoval | None = None
+    """What is done with the trained network of every trial besides; null: nothing."""
 
     @field_validator("seeds")
     @classmethod

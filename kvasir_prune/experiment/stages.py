@@ -78,7 +78,8 @@ def _check_layers(run: Run, model: Any) -> None:
     """Refuse what the network does not have before the training, not hours later."""
     chain = read_chain(model)
     chain.named(run.config.importance.layers)
-    check_nodes(run.config, sizes_of(chain.named(run.config.pruning.layers)))
+    settings = run.config.pruning
+    check_nodes(settings.nodes, sizes_of(chain.named(settings.layers)), where="pruning.nodes")
 
 
 def _epoch_line(epoch: Any) -> str:

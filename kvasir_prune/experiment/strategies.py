@@ -36,10 +36,10 @@ def strategy_of(config: RunConfig, layers: Sequence[LayerSize], store: Importanc
         case "pre_calculated":
             return PreCalculated(low, importances(store, layers))
         case "random":
-            return Random(config.seed, settings.nodes or 0)
+            return Random(config.seed, settings.nodes or 0, settings.draw)
         case "random_while_improving":
             return RandomWhileImproving(
-                config.seed, settings.nodes_at_a_time or 0, settings.tries or 0
+                config.seed, settings.nodes_at_a_time or 0, settings.tries or 0, settings.draw
             )
 
 
@@ -55,18 +55,18 @@ def importances(
     )
 
 
-def check_nodes(config: RunConfig, layers: Sequence[LayerSize]) -> None:
+def check_nodes(nodes: int | None, layers: Sequence[LayerSize], *, where: str) -> None:
     """Refuse to remove more nodes at random than the layers have to give.
 
     Raises:
         ModelError: one node of each layer could not stay.
     """
-    available, nodes = sum(layer.nodes - 1 for layer in layers), config.pruning.nodes
+    available = sum(layer.nodes - 1 for layer in layers)
     if nodes is not None and nodes > available:
         raise ModelError(
             "There are not so many nodes to remove: every layer keeps one.",
-            where="pruning.nodes",
+            where=where,
             got=nodes,
             expected=f"at most {available}",
-            fix="lower the number, or name more layers in pruning.layers",
+            fix="lower the number, or take more layers",
         )

@@ -11,9 +11,11 @@ from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.metrics import class_accuracies, confusion_matrix, loss_accuracy
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.importance.store import ImportanceStore
+from kvasir_prune.laboratory.random_removal import store_of
 from kvasir_prune.laboratory.trial import Trial
 from kvasir_prune.laboratory.working import times_of
 from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.ledger.identity import origin
 from kvasir_prune.training.history import best_epoch, read_csv
 
 Row = dict[str, Any]
@@ -34,6 +36,17 @@ def outcome_of(trial: Trial) -> Row:
     for stage, seconds in times_of(folder).items():
         row[f"seconds.{stage}"] = seconds
     return row
+
+
+def draws_of(trial: Trial) -> list[Row]:
+    """Return a row for every draw of nodes removed at random: nodes, number, loss, accuracy."""
+    asked, record = trial.random_removal, trial.folder.read_record()
+    if asked is None or record is None:
+        return []
+    table = store_of(trial.folder, asked, origin(record)).table
+    names = table.dtype.names or ()
+    own = {"setting": trial.setting, "seed": trial.config.seed}
+    return [{**own, **dict(zip(names, row.item(), strict=True))} for row in table]
 
 
 def _training(trial: Trial) -> Iterator[tuple[str, Any]]:

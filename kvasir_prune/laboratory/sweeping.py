@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvasir_prune.config.sweep import Sweep
 from kvasir_prune.errors import KvasirPruneError
 from kvasir_prune.experiment.status import stage_of
-from kvasir_prune.laboratory.outcome import outcome_of
 from kvasir_prune.laboratory.sweep_folder import SweepFolder
 from kvasir_prune.laboratory.tables import publish_tables
 from kvasir_prune.laboratory.trial import Trial, trials_of
@@ -30,7 +29,7 @@ class Standing:
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return is_done(self.stage, self.trial.until)
+        return is_done(self.trial, self.stage)
 
 
 def standings(sweep: Sweep, folder: SweepFolder, shared: Path) -> list[Standing]:
@@ -77,25 +76,19 @@ def run_sweep(
     with folder.owned(sweep):
         found = standings(sweep, folder, shared)
         missing = [one.trial for one in found if not one.done]
-        done = [one.trial for one in found if one.done]
+        done = {one.trial.name for one in found if one.done}
         with progress.task(f"Trials of {sweep.config.name}", len(found)) as task:
             task.advance(len(done))
             for trial, refusal in worker(missing, command):
                 if refusal is None:
-                    done.append(trial)
+                    done.add(trial.name)
                 else:
                     refused[trial.name] = refusal
                     progress.note(f"{trial.name}: {refusal}")
                 task.advance(last=trial.name, refused=len(refused))
-        write_tables(folder, done)
+        # In the order of the sweep: workers end in any.
+        publish_tables([one.trial for one in found if one.trial.name in done], folder.tables)
     return refused
-
-
-def write_tables(folder: SweepFolder, done: Iterable[Trial]) -> Path:
-    """Publish the tables of the trials that are done; return their folder."""
-    in_order = sorted(done, key=lambda trial: trial.config.seed)
-    varied = {key for trial in in_order for key in trial.keys}
-    return publish_tables([outcome_of(trial) for trial in in_order], folder.tables, varied)
 
 
 def one_by_one(progress: Progress | None = None) -> Worker:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kvasir_prune import backend
 from kvasir_prune.config import RunConfig, identity
-from kvasir_prune.config.sweep import Setting, Sweep
+from kvasir_prune.config.sweep import RandomRemoval, Setting, Sweep
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.publish import sha256_json
 
@@ -28,6 +28,7 @@ class Trial:
         folder: of the run.
         trained: folder of the run that trains its network, for every trial that can share it.
         until: last stage.
+        random_removal: what is done with the trained network besides.
     """
 
     setting: str
@@ -36,6 +37,7 @@ class Trial:
     folder: RunFolder
     trained: RunFolder
     until: str
+    random_removal: RandomRemoval | None = None
 
     @property
     def name(self) -> str:
@@ -66,6 +68,7 @@ def trials_of(sweep: Sweep, folder: Path, shared: Path) -> Iterator[Trial]:
                 RunFolder(folder / setting.name / seed_name(seed)),
                 RunFolder(shared / "trained" / _training_key(config)),
                 sweep.config.until,
+                sweep.config.random_removal,
             )
 
 

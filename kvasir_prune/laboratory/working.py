@@ -16,7 +16,9 @@ from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.going_on import prepared, reached_stage
 from kvasir_prune.experiment.run_log import logging_to
 from kvasir_prune.experiment.status import FINISHED
+from kvasir_prune.laboratory.random_removal import remove_at_random, store_of
 from kvasir_prune.laboratory.trial import Trial, training_config
+from kvasir_prune.ledger.identity import origin
 from kvasir_prune.progress import Progress
 from kvasir_prune.publish import publish_text
 
@@ -38,23 +40,23 @@ def work(trial: Trial, progress: Progress, command: str) -> None:
     """
     with _owned(trial.folder):
         reached = reached_stage(trial.config, trial.folder, progress)
-    if is_done(reached, trial.until):
-        return
-    if not is_done(reached, "train"):
+        if is_done(trial, reached):
+            return
+    if not _is_beyond(reached, "train"):
         _train(trial, progress, command)
     with _owned(trial.folder):
-        _go_on(
-            trial.config,
-            trial.folder,
-            trial.until,
-            progress=progress,
-            command=command,
-            trained=trial.trained,
-        )
+        _go_on(trial.config, trial.folder, trial.until, progress, command, trial=trial)
 
 
-def is_done(reached: str | None, until: str) -> bool:
-    """Return whether a run that is in stage `reached` is beyond `until`."""
+def is_done(trial: Trial, reached: str | None) -> bool:
+    """Return whether nothing is left to do for a trial whose run is in stage `reached`."""
+    asked, record = trial.random_removal, trial.folder.read_record()
+    if record is None or not _is_beyond(reached, trial.until):
+        return False
+    return asked is None or len(store_of(trial.folder, asked, origin(record))) == asked.draws
+
+
+def _is_beyond(reached: str | None, until: str) -> bool:
     return reached is not None and STAGES.index(reached) > STAGES.index(until)
 
 
@@ -73,33 +75,36 @@ def _train(trial: Trial, progress: Progress, command: str) -> None:
     folder, config = trial.trained, training_config(trial.config)
     folder.path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(_beside(folder.path)), _owned(folder):
-        if not is_done(reached_stage(config, folder, progress), "train"):
-            _go_on(config, folder, "train", progress=progress, command=command)
+        if not _is_beyond(reached_stage(config, folder, progress), "train"):
+            _go_on(config, folder, "train", progress, command)
 
 
 def _go_on(
     config: RunConfig,
     folder: RunFolder,
     until: str,
-    *,
     progress: Progress,
     command: str,
-    trained: RunFolder | None = None,
+    *,
+    trial: Trial | None = None,
 ) -> None:
     backend.load()
     from kvasir_prune.experiment.context import Run
     from kvasir_prune.experiment.preparing import Stage
     from kvasir_prune.experiment.stages import run_stages
 
-    if trained is not None:
-        adopt_training(Run(config, folder, progress, command), trained)
+    if trial is not None:
+        adopt_training(Run(config, folder, progress, command), trial.trained)
     times = times_of(folder)
 
     def done(stage: Stage, seconds: float) -> None:
         times[stage] = times.get(stage, 0.0) + seconds
         publish_text(folder.path / TIMES, json.dumps(times, indent=2) + "\n", durable=False)
 
-    run_stages(prepared(config, folder, progress, command), Stage(until), done=done)
+    run = prepared(config, folder, progress, command)
+    run_stages(run, Stage(until), done=done)
+    if trial is not None and trial.random_removal is not None:
+        remove_at_random(run, trial.random_removal)
     backend.forget_networks()
 
 

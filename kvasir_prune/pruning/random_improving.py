@@ -29,11 +29,13 @@ class RandomWhileImproving(Strategy):
         seed: of the draws, >= 0.
         nodes_at_a_time: nodes of a group, >= 1 (thesis: 1, 2, 3, 4 and 8).
         tries: groups tried in each layer, >= 1 (thesis: 64).
+        number: which of the sequences of draws of the seed, >= 0.
     """
 
     seed: int
     nodes_at_a_time: int
     tries: int
+    number: int = 0
 
     def next(self, state: State) -> Together | tuple[int, ...]:
         """Return the next group; after one that improves, its first node, its first two, ..."""
@@ -77,7 +79,9 @@ class RandomWhileImproving(Strategy):
 
     def _group(self, state: State, tried: int) -> tuple[int, ...]:
         """Draw a group from the standing nodes: a function of (seed, layer, number of the try)."""
-        generator = np.random.default_rng([self.seed, 2, state.layer, tried])
+        # A zero behind four numbers would change the draws of runs that have begun.
+        number = [self.number] if self.number else []
+        generator = np.random.default_rng([self.seed, 2, state.layer, tried, *number])
         drawn = generator.choice(state.remaining, self.nodes_at_a_time, replace=False)
         return tuple(int(node) for node in drawn)
 

@@ -23,22 +23,29 @@ class Random(Strategy):
     Attributes:
         seed: of the draw, >= 0.
         nodes: how many to remove, at most all but one of every layer.
+        number: which of the draws of the seed, >= 0.
     """
 
     seed: int
     nodes: int
+    number: int = 0
 
     def next(self, state: State) -> tuple[int, ...]:
         """Return the next drawn node, to learn the loss without it."""
-        return next_chosen(state, draw(self.seed, state.layers, self.nodes)[state.layer])
+        return next_chosen(state, self._drawn(state)[state.layer])
 
     def decide(self, state: State, scores: Sequence[Scored]) -> tuple[Entry, ...]:
         """Remove the node, whatever it is worth, or finish the layer."""
         return remove(state, scores)
 
+    def _drawn(self, state: State) -> tuple[frozenset[int], ...]:
+        return draw(self.seed, state.layers, self.nodes, self.number)
 
-def draw(seed: int, layers: Sequence[LayerSize], nodes: int) -> tuple[frozenset[int], ...]:
-    """Return the nodes drawn from each layer, `nodes` in all.
+
+def draw(
+    seed: int, layers: Sequence[LayerSize], nodes: int, number: int = 0
+) -> tuple[frozenset[int], ...]:
+    """Return the nodes drawn from each layer, `nodes` in all, in a draw of some number.
 
     A function of its arguments: a resumed job draws again, and draws the same. Within one layer
     every choice is equally likely.
@@ -53,7 +60,7 @@ def draw(seed: int, layers: Sequence[LayerSize], nodes: int) -> tuple[frozenset[
     drawn: list[set[int]] = [set() for _ in layers]
     left = nodes
     # The algorithm's number keeps its draws apart from those of the other one.
-    for position in np.random.default_rng([seed, 1]).permutation(len(owners)):
+    for position in np.random.default_rng([seed, 1, number]).permutation(len(owners)):
         layer = int(owners[position])
         if left and len(drawn[layer]) < layers[layer].nodes - 1:
             drawn[layer].add(int(position - starts[layer]))
