@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kvasir_prune.config.sweep import load_sweep
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text().splitlines()
@@ -71,6 +73,18 @@ def test_every_configuration_is_a_page_of_the_notebook() -> None:
         for word in ("# Purpose", "# Command", "# Source"):
             assert word in head, f"{path.name}: {word}"
         assert yaml.safe_load(path.read_text())["name"] == path.stem
+
+
+def test_every_experiment_of_chapter_4_is_a_page_that_loads() -> None:
+    pages = sorted((ROOT / "configs" / "chapter4").glob("*.yaml"))
+    assert {page.name[:3] for page in pages} == {f"4_{section}" for section in range(1, 9)}
+    for page in pages:
+        head = page.read_text().split("name:")[0]
+        for word in ("# Purpose", "# Command", "# Source", "# Result"):
+            assert word in head, f"{page.name}: {word}"
+        sweep = load_sweep(page)
+        assert sweep.config.name == page.stem
+        assert f"kvasir-prune sweep configs/chapter4/{page.name}" in head
 
 
 def test_no_module_is_long() -> None:
