@@ -77,7 +77,7 @@ def test_every_configuration_is_a_page_of_the_notebook() -> None:
 
 def test_every_experiment_of_chapter_4_is_a_page_that_loads() -> None:
     pages = sorted((ROOT / "configs" / "chapter4").glob("*.yaml"))
-    assert {page.name[:3] for page in pages} == {f"4_{section}" for section in range(1, 9)}
+    assert {page.name[:3] for page in pages} == {f"4_{section}" for section in range(1, 10)}
     for page in pages:
         head = page.read_text().split("name:")[0]
         for word in ("# Purpose", "# Command", "# Source", "# Result"):

@@ -47,6 +47,16 @@ class EarlyStopping(Section):
     """How much lower than the best a loss must be to count as better."""
 
 
+class Rerandomisation(Section):
+    """Initial weights drawn anew until enough nodes are important (thesis Algorithm 7)."""
+
+    minimum_important: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    """A layer is done when a larger share of its nodes is important, by `importance`."""
+    tries: PositiveInt = 100
+    """Times that the weights of a layer's unimportant nodes are drawn; then those of the try with
+    the most important nodes stay."""
+
+
 class TrainingConfig(Section):
     """How the weights are fitted."""
 
@@ -58,6 +68,8 @@ class TrainingConfig(Section):
     """The optimizer and its settings."""
     early_stopping: EarlyStopping | None = None
     """When to stop; null trains `max_epochs` epochs and keeps the last weights."""
+    rerandomisation: Rerandomisation | None = Field(default=None, json_schema_extra=LATER)
+    """What is done with the initial weights first; null: nothing."""
     commit_every_s: Annotated[float, Field(ge=0.0, json_schema_extra=COSMETIC)] = 5.0
     """Seconds between checkpoints within an epoch, at least; more where they are large, so that
     they take no more than a fiftieth of the time."""

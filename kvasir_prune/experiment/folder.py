@@ -57,6 +57,11 @@ class RunFolder:
         return self.training / "checkpoint.h5"
 
     @property
+    def initial_weights(self) -> Path:
+        """What came of drawing the initial weights anew, if that was asked for (JSON)."""
+        return self.training / "initial_weights.json"
+
+    @property
     def data_check(self) -> Path:
         """Whether a comparison on the images can be trusted (JSON)."""
         return self.path / "data_check.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from kvasir_prune import backend
 from kvasir_prune.experiment import evaluating, reporting
 from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.preparing import Stage
+from kvasir_prune.experiment.rerandomising import rerandomise
 from kvasir_prune.experiment.scoring import measure_importance, prune_network, sizes_of
 from kvasir_prune.experiment.strategies import check_nodes
 from kvasir_prune.experiment.tensorboard import EventLog
@@ -55,6 +57,7 @@ def train_network(run: Run) -> None:
         folder.training.mkdir(exist_ok=True)
         model = run.new_model()
         _check_layers(run, model)
+        _prepare_weights(run, model)
         steps = train(
             model,
             run.dataset,
@@ -72,6 +75,15 @@ def train_network(run: Run) -> None:
         publish_model(model, folder.model)
         run.seal(folder.history, folder.model)
     _ = run.chain
+
+
+def _prepare_weights(run: Run, model: Any) -> None:
+    """Draw the initial weights anew if that is asked for; a training under way has its own."""
+    asked, folder = run.config.training.rerandomisation, run.folder
+    if asked is None or folder.checkpoint.exists():
+        return
+    drawn = rerandomise(run, model, asked)
+    publish_text(folder.initial_weights, json.dumps(drawn, indent=2) + "\n")
 
 
 def _check_layers(run: Run, model: Any) -> None:

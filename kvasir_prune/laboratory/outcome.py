@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,7 +34,8 @@ def outcome_of(trial: Trial) -> Row:
     row |= dict(_pruning(folder))
     row |= dict(_evaluation(folder))
     row |= dict(_training(trial))
-    for stage, seconds in times_of(folder).items():
+    training = {"train": times_of(trial.trained).get("train", 0.0)}
+    for stage, seconds in (times_of(folder) | training).items():
         row[f"seconds.{stage}"] = seconds
     return row
 
@@ -55,6 +57,11 @@ def _training(trial: Trial) -> Iterator[tuple[str, Any]]:
     best = history[best_epoch(history, trial.config.training.early_stopping) - 1]
     yield "training.validation_loss", best.validation_loss
     yield "training.validation_accuracy", best.validation_accuracy
+    drawn = trial.trained.initial_weights
+    if trial.config.training.rerandomisation is not None and drawn.exists():
+        for layer in json.loads(drawn.read_text(encoding="utf-8")):
+            for key in ("important_at_first", "important", "tries"):
+                yield f"initial_weights.{key}.{layer['layer']}", layer[key]
 
 
 def _importance(folder: RunFolder) -> Iterator[tuple[str, Any]]:
