@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 import yaml
 
+from kvasir_prune.config.sweep import load_sweep
+from kvasir_prune.laboratory.trial import trials_of
 from kvasir_prune.pruning.random_removal import draw
 from kvasir_prune.types import LayerSize
 from tests.cli_runs import (
@@ -350,3 +352,15 @@ def test_too_many_nodes_to_draw_are_told(server: Server, tmp_path: Path):
     assert done.code == 2
     assert "random_removal.nodes" in done.err
     assert "at most 127" in done.err
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_trials_share_a_network_unless_its_training_looks_at_what_they_vary(
+    tmp_path: Path, judged: bool
+):
+    asked = {"training.rerandomisation": {}} if judged else {}
+    write_sweep(tmp_path, {"run": settings(asked, SWEEP["run"]), "seeds": 1})
+    trials = list(trials_of(load_sweep(tmp_path / "sweep.yaml"), tmp_path, tmp_path))
+    trained = {one.config.importance.split: one.trained.path for one in trials}
+    assert len({one.trained.path for one in trials}) == len(set(trained.values()))
+    assert len(set(trained.values())) == (2 if judged else 1)

@@ -62,8 +62,8 @@ def rerandomise(run: Run, model: Any, asked: Rerandomisation) -> list[dict[str, 
             task.advance(layer=layer.name, important=f"{drawn.important:.0%}")
             if not drawn.reached:
                 run.progress.note(
-                    f"{layer.name}: {drawn.important:.0%} of the nodes are important, not more than "
-                    f"{asked.minimum_important:.0%}; tries: {drawn.tries}"
+                    f"{layer.name}: {drawn.important:.0%} of the nodes are important, not more "
+                    f"than {asked.minimum_important:.0%}; tries: {drawn.tries}"
                 )
     return found
 

@@ -74,7 +74,9 @@ def trials_of(sweep: Sweep, folder: Path, shared: Path) -> Iterator[Trial]:
 
 def training_config(config: RunConfig) -> RunConfig:
     """Return the configuration of the run that only trains the network of another."""
-    trains = {name: getattr(config, name) for name in TRAINS}
+    # Algorithm 7 judges the initial weights by their importance.
+    judged = ("importance",) if config.training.rerandomisation else ()
+    trains = {name: getattr(config, name) for name in (*TRAINS, *judged)}
     return RunConfig(name="trained", description="A network for trials of sweeps", **trains)
 
 
