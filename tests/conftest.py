@@ -16,7 +16,15 @@ settings.load_profile("no deadlines")
 REAL_DATA_VARIABLE = "KVASIR_PRUNE_TEST_DATA"
 
 
-LONG = ("jax_backend", "faults", "exact_scorer", "true_size", "torture", "interrupted_run")
+LONG = (
+    "jax_backend",
+    "faults",
+    "exact_scorer",
+    "sweep",
+    "true_size",
+    "torture",
+    "interrupted_run",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
