@@ -39,13 +39,13 @@ SWEEP: dict[str, Any] = {
     "name": "tiny",
     "run": {key: value for key, value in DIGITS.items() if key != "name"},
     "settings": {"validation": {}, "train": {"importance.split": "train"}},
-    "grid": {"pruning.strategy": ["greedy", "exhaustive"]},
+    "grid": {"pruning.strategy": ["greedy", "pre_calculated"]},
     "seeds": 2,
 }
 SETTINGS = [
     f"{split},strategy={strategy}"
     for split in ("validation", "train")
-    for strategy in ("greedy", "exhaustive")
+    for strategy in ("greedy", "pre_calculated")
 ]
 DO = ("sweep", "sweep.yaml", "--folder", "out/tiny")
 
@@ -77,7 +77,7 @@ def trial(place: Path, setting: str, seed: int) -> Path:
     ("setting", "keys"),
     [
         (SETTINGS[0], {}),
-        (SETTINGS[3], {"importance.split": "train", "pruning.strategy": "exhaustive"}),
+        (SETTINGS[3], {"importance.split": "train", "pruning.strategy": "pre_calculated"}),
     ],
 )
 def test_a_trial_is_the_run_of_its_configuration(swept: Path, tmp_path: Path, setting, keys):
