@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 
-from kvasir_prune.errors import Interrupted
+from kvasir_prune.errors import Interrupted, KvasirPruneError
 from kvasir_prune.ledger.committer import flush
 
 console = Console(stderr=True)
@@ -27,6 +29,20 @@ def own_command() -> str:
 def say_how_to_go_on() -> None:
     """Print the command that goes on with the run."""
     console.print(f"To go on: {own_command()}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def telling_how_to_go_on() -> Iterator[None]:
+    """Print the command that goes on where the block ends by anything but the user's input."""
+    try:
+        yield
+    except KvasirPruneError as error:
+        if error.exit_code != KvasirPruneError.exit_code:
+            say_how_to_go_on()
+        raise
+    except OSError:
+        say_how_to_go_on()
+        raise
 
 
 def farewell(interrupted: Interrupted) -> None:

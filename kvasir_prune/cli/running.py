@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from kvasir_prune.cli.progress import RichProgress
-from kvasir_prune.cli.resuming import console, farewell, own_command, say_how_to_go_on
+from kvasir_prune.cli.resuming import console, farewell, own_command, telling_how_to_go_on
 from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.config import RunConfig, load_config
-from kvasir_prune.errors import KvasirPruneError
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.going_on import prepared, reached_stage, refuse_other_versions
 from kvasir_prune.experiment.run_log import logging_to
@@ -41,26 +40,23 @@ def run_until(
     folder = folder_of(config, run_dir)
     progress = RichProgress(console)
     folder.create()
-    try:
-        with folder.owned(), logging_to(folder.log), interruptible(farewell):
-            reached = reached_stage(config, folder, progress)
-            if reached == FINISHED and not renew_report:
-                progress.note(f"The run is finished: {folder.path}")
-            elif stage == "report" and reached in ("report", FINISHED):
-                from kvasir_prune.experiment.reporting import renew
+    with (
+        telling_how_to_go_on(),
+        folder.owned(),
+        logging_to(folder.log),
+        interruptible(farewell),
+    ):
+        reached = reached_stage(config, folder, progress)
+        if reached == FINISHED and not renew_report:
+            progress.note(f"The run is finished: {folder.path}")
+        elif stage == "report" and reached in ("report", FINISHED):
+            from kvasir_prune.experiment.reporting import renew
 
-                if not renew_report:
-                    refuse_other_versions(folder)
-                renew(folder, config)
-            else:
-                _work(stage, config, folder, progress, accept_device_change)
-    except KvasirPruneError as error:
-        if error.exit_code != KvasirPruneError.exit_code:
-            say_how_to_go_on()
-        raise
-    except OSError:
-        say_how_to_go_on()
-        raise
+            if not renew_report:
+                refuse_other_versions(folder)
+            renew(folder, config)
+        else:
+            _work(stage, config, folder, progress, accept_device_change)
     if stage == "report" and (folder.report / "report.html").exists():
         print(folder.report / "report.html")
     return folder

@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from kvasir_prune.cli.progress import RichProgress
-from kvasir_prune.cli.resuming import console, farewell, own_command, say_how_to_go_on
+from kvasir_prune.cli.resuming import console, farewell, own_command, telling_how_to_go_on
 from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.config.sweep import Sweep, load_sweep
 from kvasir_prune.errors import KvasirPruneError
-from kvasir_prune.laboratory.on_ray import on_ray
-from kvasir_prune.laboratory.sweep_folder import SweepFolder
-from kvasir_prune.laboratory.sweeping import (
-    Standing,
-    one_by_one,
-    run_sweep,
-    standings,
-)
-from kvasir_prune.laboratory.tables import publish_tables
+
+if TYPE_CHECKING:
+    from kvasir_prune.laboratory.sweeping import Standing
 
 SWEEPS = Path("sweeps")
 
@@ -74,6 +68,12 @@ def sweep(
     'kvasir-prune[ray]'), each with one thread unless runtime.threads says
     otherwise; on a cluster, in a folder that all its machines share.
     """
+    # Not before it is asked for: pandas would make every other command wait.
+    from kvasir_prune.laboratory.on_ray import on_ray
+    from kvasir_prune.laboratory.sweep_folder import SweepFolder
+    from kvasir_prune.laboratory.sweeping import one_by_one, run_sweep, standings
+    from kvasir_prune.laboratory.tables import publish_tables
+
     found = load_sweep(config, set_ or ())
     place = SweepFolder(folder or SWEEPS / found.config.name)
     shared = place.path.parent / "shared"
@@ -88,20 +88,15 @@ def sweep(
     several = workers > 1 or address is not None
     worker = on_ray(workers, address=address, gpus=gpus) if several else one_by_one()
     progress = RichProgress(console)
-    try:
-        with interruptible(farewell):
-            refused = run_sweep(
-                found,
-                place,
-                shared,
-                progress=progress,
-                command=own_command(),
-                worker=worker,
-            )
-    except KvasirPruneError as error:
-        if error.exit_code != KvasirPruneError.exit_code:
-            say_how_to_go_on()
-        raise
+    with telling_how_to_go_on(), interruptible(farewell):
+        refused = run_sweep(
+            found,
+            place,
+            shared,
+            progress=progress,
+            command=own_command(),
+            worker=worker,
+        )
     print(place.tables)
     if refused:
         raise typer.Exit(KvasirPruneError.exit_code)

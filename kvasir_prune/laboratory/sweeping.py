@@ -55,7 +55,7 @@ def run_sweep(
     command: str,
     worker: Worker,
 ) -> dict[str, str]:
-    """Do what is missing, and write the tables whenever a trial is done.
+    """Do what is missing, and write the tables at the end.
 
     Args:
         sweep: which.
