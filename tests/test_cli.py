@@ -71,6 +71,11 @@ def test_forbidden_modules_do_leave_a_mark(without_tensorflow: Forbidden) -> Non
     assert without_tensorflow.marks() == ["keras"]
 
 
+def test_no_command_but_sweep_waits_for_pandas(tmp_path: Path) -> None:
+    light = Forbidden(tmp_path / "forbidden", "pandas", "ray")
+    light.call("--help", cwd=tmp_path).succeeded()
+
+
 def test_run_after_the_end_says_so_without_tensorflow_and_touches_nothing(
     finished: Path, tmp_path: Path, without_tensorflow: Forbidden
 ) -> None:
