@@ -18,7 +18,7 @@ from kvasir_prune.config.method import Adam, EarlyStopping, Sgd, TrainingConfig
 from kvasir_prune.data.dataset import Dataset
 from kvasir_prune.errors import LedgerError, NumericalError
 from kvasir_prune.progress import Silent, Task
-from kvasir_prune.training import checkpoint
+from kvasir_prune.training import checkpoint, fit
 from kvasir_prune.training.fit import epoch_batches, train
 from kvasir_prune.training.history import (
     Epoch,
@@ -106,6 +106,7 @@ def test_a_training_stopped_within_its_epochs_goes_on_at_the_batch(
     tmp_path: Path, name: str, optimizer: Sgd | Adam, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "MOST_OF_TIME", math.inf)
+    monkeypatch.setattr(fit, "STRETCH_BYTES", 1)
     config = settings(optimizer, epochs=2).model_copy(update={"commit_every_s": 0.0})
     alone, history = trained(name, config, tmp_path / "alone")
     cut, begun, steps = tmp_path / "cut", set(), 0
@@ -125,6 +126,43 @@ def test_a_training_stopped_within_its_epochs_goes_on_at_the_batch(
     assert again == history
     for one, other in zip(alone.get_weights(), model.get_weights(), strict=True):
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(("name", "optimizer"), [("mlp", ADAM), ("vgg16_bn", SGD)])
+def test_the_weights_do_not_depend_on_how_many_batches_go_in_one_call(
+    tmp_path: Path, name: str, optimizer: Sgd | Adam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, two_batches = settings(optimizer, epochs=2), 2 * 8 * dataset(name).images[0].nbytes
+    found = []
+    for most in (1, two_batches, 2**30):
+        monkeypatch.setattr(fit, "STRETCH_BYTES", most)
+        found.append(trained(name, config, tmp_path / str(most)))
+    (first, history), *others = found
+    for model, again in others:
+        assert again == history
+        for one, other in zip(first.get_weights(), model.get_weights(), strict=True):
+            assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("optimizer", [ADAM, SGD])
+def test_a_training_is_that_of_keras_on_the_same_batches(
+    tmp_path: Path, optimizer: Sgd | Adam
+) -> None:
+    """Without dropout, whose draws are taken once more where Keras builds its training step."""
+    config = settings(optimizer, epochs=2).model_copy(update={"early_stopping": None})
+    ours, _ = trained("vgg16_bn", config, tmp_path)
+    model, data = network("vgg16_bn"), dataset("vgg16_bn")
+    theirs = keras.Model(model.inputs, model.get_layer("predictions").output)
+    kind = keras.optimizers.Adam if optimizer is ADAM else keras.optimizers.SGD
+    theirs.compile(
+        kind(**optimizer.model_dump(exclude={"name"})),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    for epoch in (1, 2):
+        for rows in epoch_batches(data, 8, 7, epoch):
+            theirs.train_on_batch(data.images[rows], data.labels[rows])
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-6)
 
 
 def test_the_best_weights_are_restored(tmp_path: Path) -> None:

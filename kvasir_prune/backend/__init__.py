@@ -1,9 +1,9 @@
 """The one place that knows which backend Keras runs on; nothing else imports TensorFlow or JAX."""
 
 from kvasir_prune.backend.failures import errors_named
+from kvasir_prune.backend.fitting import Steps, training_steps
 from kvasir_prune.backend.process import (
     available_threads,
-    compiles_training,
     compute_in_full,
     configure,
     device,
@@ -17,9 +17,9 @@ from kvasir_prune.backend.process import (
 from kvasir_prune.backend.tracing import compiled, take
 
 __all__ = [
+    "Steps",
     "available_threads",
     "compiled",
-    "compiles_training",
     "compute_in_full",
     "configure",
     "device",
@@ -30,5 +30,6 @@ __all__ = [
     "load",
     "name",
     "take",
+    "training_steps",
     "versions",
 ]

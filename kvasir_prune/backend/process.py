@@ -133,11 +133,6 @@ def has_float64() -> bool:
     return name() != "jax"
 
 
-def compiles_training() -> bool:
-    """Return whether Keras has to be told to compile a training step; JAX runs it op by op else."""
-    return name() == "jax"
-
-
 def keep_freed_memory() -> None:
     """Let the C library keep what TensorFlow frees, instead of returning it page by page.
 

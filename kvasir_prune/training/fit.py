@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvasir_prune import backend
+from kvasir_prune.backend import Steps
 from kvasir_prune.config.method import Adam, Sgd, TrainingConfig
 from kvasir_prune.data.dataset import Dataset
 from kvasir_prune.errors import NumericalError
@@ -25,6 +27,10 @@ from kvasir_prune.training import checkpoint
 from kvasir_prune.training.checkpoint import Passed
 from kvasir_prune.training.history import Epoch, History, best_epoch, is_over
 from kvasir_prune.types import TRAIN, VALIDATION, LossAccuracy
+
+STRETCH_BYTES = 2**20
+"""Images, as bytes, of the batches that are handed to the backend in one call: so few that a signal
+does not wait for long, so many that small networks are not held up."""
 
 
 def epoch_batches(
@@ -69,21 +75,21 @@ def train(
         optimizer=_optimizer(config),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        jit_compile=backend.compiles_training(),
     )
     logits.optimizer.build(logits.trainable_variables)
     history, begun = checkpoint.load(folder, logits)
+    steps = backend.training_steps(logits)
     within = checkpoint.WithinEpochs(folder, logits, config.commit_every_s)
     network = Section(read_chain(model))
     yield history
     while not is_over(history, config):
         number = len(history) + 1
         title = f"Epoch {number} of at most {config.max_epochs}"
-        steps = math.ceil(len(dataset.rows[TRAIN]) / config.batch_size)
-        with progress.task(title, steps) as task:
+        total = math.ceil(len(dataset.rows[TRAIN]) / config.batch_size)
+        with progress.task(title, total) as task:
             task.advance(begun.batches)
             batches = epoch_batches(dataset, config.batch_size, seed, number)
-            for passed in _fit(logits, dataset, batches, begun, task=task, where=f"epoch {number}"):
+            for passed in _fit(steps, dataset, batches, begun, task=task, where=f"epoch {number}"):
                 within.offer(history, passed)
                 begun = passed
         fitted, begun = _means(begun, dataset), Passed()
@@ -95,7 +101,7 @@ def train(
 
 
 def _fit(
-    logits: keras.Model,
+    steps: Steps,
     dataset: Dataset,
     batches: Iterable[NDArray[np.intp]],
     begun: Passed,
@@ -103,24 +109,26 @@ def _fit(
     task: Task,
     where: str,
 ) -> Iterator[Passed]:
-    """Take the rest of a pass over the training images; yield how far it is behind every batch.
-
-    Batch by batch rather than with `fit`, which shuffles by a global state that no checkpoint
-    holds, and whose generator threads under TensorFlow can wait for each other for ever.
-    """
+    """Take the rest of a pass over the training images; yield how far it is after every call."""
     passed = begun
-    for rows in islice(batches, begun.batches, None):
-        logits.reset_metrics()
-        logs: dict[str, float] = logits.train_on_batch(
-            dataset.images[rows], dataset.labels[rows], return_dict=True
-        )
-        number, loss, accuracy = passed.batches + 1, float(logs["loss"]), float(logs["accuracy"])
-        if not math.isfinite(loss):
-            raise _diverged(f"{where}, batch {number}", loss)
-        images = len(rows)
-        passed = Passed(number, passed.loss + loss * images, passed.accuracy + accuracy * images)
+    for rows in _stretches(islice(batches, begun.batches, None), dataset):
+        losses, accuracies = steps(dataset.images[rows], dataset.labels[rows])
+        for loss, accuracy in zip(losses.tolist(), accuracies.tolist(), strict=True):
+            number, size = passed.batches + 1, rows.shape[1]
+            if not math.isfinite(loss):
+                raise _diverged(f"{where}, batch {number}", loss)
+            passed = Passed(number, passed.loss + loss * size, passed.accuracy + accuracy * size)
         yield passed
-        task.advance(1, loss=f"{loss:.4f}", accuracy=f"{accuracy:.4f}")
+        task.advance(len(rows), loss=f"{loss:.4f}", accuracy=f"{accuracy:.4f}")
+
+
+def _stretches(batches: Iterable[NDArray[np.intp]], dataset: Dataset) -> Iterator[NDArray[np.intp]]:
+    """Gather batches of one size, as many as `STRETCH_BYTES` hold; yield `(batches, images)`."""
+    bytes_of_image = dataset.images[:1].nbytes
+    for size, alike in itertools.groupby(batches, key=len):
+        most = max(1, STRETCH_BYTES // (size * bytes_of_image))
+        while stretch := list(islice(alike, most)):
+            yield np.stack(stretch)
 
 
 def _means(passed: Passed, dataset: Dataset) -> LossAccuracy:
