@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kvasir_prune import backend
-from kvasir_prune.errors import DeviceMemoryError
+from kvasir_prune.errors import DeviceError, DeviceMemoryError
 from kvasir_prune.importance.exact import ExactScorer
 from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.program import LayerProgram
@@ -41,8 +41,26 @@ def test_the_backend_and_numpy_running_out_of_memory_are_named() -> None:
 
 
 def test_other_errors_stay_what_they_are() -> None:
-    with pytest.raises(ZeroDivisionError), backend.errors_named("layer fc1"):
-        1 / 0  # noqa: B018
+    for own in (ZeroDivisionError("by 0"), ValueError("CUDA_ERROR"), RuntimeError("no owner")):
+        with pytest.raises(type(own), match=str(own)), backend.errors_named("layer fc1"):
+            raise own
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("INTERNAL: CUDA_ERROR_OUT_OF_MEMORY: out of memory", DeviceMemoryError),
+        ("INTERNAL: failed to create handle: CUBLAS_STATUS_ALLOC_FAILED", DeviceMemoryError),
+        ("FAILED_PRECONDITION: DNN library initialization failed.", DeviceError),
+        ("NOT_FOUND: No algorithm worked! Error messages:", DeviceError),
+        ("Unable to initialize backend 'cuda': no device", DeviceError),
+        ("INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS", DeviceError),
+    ],
+)
+def test_what_gpus_say_is_memory_or_the_device(text: str, kind: type[Exception]) -> None:
+    """Texts as CUDA's libraries word them, seen in reports of users of TensorFlow and JAX."""
+    with pytest.raises(kind, match="layer fc1"), backend.errors_named("layer fc1"):
+        raise RuntimeError(text)
 
 
 def small_network() -> keras.Model:

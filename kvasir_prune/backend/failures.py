@@ -21,6 +21,18 @@ DEVICE_FAILED = {
 OF_JAX = {"JaxRuntimeError", "XlaRuntimeError"}
 JAX_FAILED = ("INTERNAL", "UNKNOWN", "ABORTED", "DATA_LOSS", "UNAVAILABLE")
 """How the text of such an exception begins."""
+MEMORY_WORDS = ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY", "ALLOC_FAILED", "out of memory")
+"""In what CUDA, cuBLAS and cuDNN say when a library finds no memory; the exception around it is
+then an internal error, or none of those above."""
+DEVICE_WORDS = (
+    "DNN library initialization failed",
+    "No algorithm worked",
+    "Unable to initialize backend",
+    "CUDA_ERROR",
+    "CUBLAS_STATUS",
+    "CUDNN_STATUS",
+)
+"""Likewise, when a GPU or its driver fails, or is so full that its libraries do not start."""
 
 
 @contextmanager
@@ -41,7 +53,8 @@ def errors_named(where: str) -> Iterator[None]:
     except Exception as error:
         kinds, text = {kind.__name__ for kind in type(error).__mro__}, str(error)
         first = text.partition("\n")[0]
-        if kinds & OUT_OF_MEMORY or "RESOURCE_EXHAUSTED" in text:
+        of_backend = _is_of_backend(error)
+        if kinds & OUT_OF_MEMORY or (of_backend and _has(MEMORY_WORDS, text)):
             raise DeviceMemoryError(
                 "There is not enough memory.",
                 where=where,
@@ -50,7 +63,8 @@ def errors_named(where: str) -> Iterator[None]:
                 "a new run folder with a smaller importance.memory_budget_gib, "
                 "importance.batch_size or training.batch_size",
             ) from error
-        if kinds & DEVICE_FAILED or (kinds & OF_JAX and text.startswith(JAX_FAILED)):
+        failed = kinds & DEVICE_FAILED or (kinds & OF_JAX and text.startswith(JAX_FAILED))
+        if failed or (of_backend and _has(DEVICE_WORDS, text)):
             raise DeviceError(
                 "The device or its driver failed.",
                 where=where,
@@ -59,3 +73,13 @@ def errors_named(where: str) -> Iterator[None]:
                 "`kvasir-prune run --retries N` does so by itself",
             ) from error
         raise
+
+
+def _is_of_backend(error: Exception) -> bool:
+    """Return whether an exception is one of a backend's own, or the plain one that it raises."""
+    module = type(error).__module__
+    return isinstance(error, RuntimeError) or module.startswith(("tensorflow", "jax", "torch"))
+
+
+def _has(words: tuple[str, ...], text: str) -> bool:
+    return any(word in text for word in words)

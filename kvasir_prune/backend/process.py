@@ -68,6 +68,8 @@ def configure(seed: int, threads: int) -> None:
     if name() == "jax":
         os.environ["PJRT_NPROC"] = str(threads)
         _add_xla_flag("--xla_gpu_deterministic_ops=true")
+        # JAX would take three quarters of a GPU's memory at once, whoever else computes on it.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import keras
 
     # They may be others in keras.json, a file of the user's.
@@ -83,6 +85,10 @@ def configure(seed: int, threads: int) -> None:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.experimental.enable_op_determinism()
+        for gpu in tf.config.list_physical_devices("GPU"):
+            # TensorFlow would take nearly all of a GPU's memory at once.
+            if not tf.config.experimental.get_memory_growth(gpu):
+                tf.config.experimental.set_memory_growth(gpu, True)
     if name() == "torch":
         torch = import_module("torch")
         torch.set_num_threads(threads)
