@@ -8,8 +8,8 @@ import platform
 import sys
 import tempfile
 from collections.abc import Collection
-from importlib import import_module
-from importlib.metadata import distributions, packages_distributions, version
+from functools import cache
+from importlib import import_module, metadata
 
 from kvasir_prune import __version__
 from kvasir_prune.environment import processor
@@ -20,6 +20,9 @@ BACKENDS = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("
 """The modules of each backend, whose versions can change a result."""
 GPU_LIBRARIES = ("nvidia-", "jax-cuda")
 """How the names of packages with cuDNN, cuBLAS and the like begin."""
+packages_distributions = cache(metadata.packages_distributions)
+"""Module -> packages that bring it. Finding out takes half a second, and a sweep asks for every
+trial; what is installed does not change under a process."""
 
 
 def name() -> str:
@@ -188,15 +191,19 @@ def versions() -> dict[str, str]:
     providers = packages_distributions()
     _check_installed(providers)
     modules = (*MODULES, *BACKENDS[name()])
-    found = {m: version(providers[m][0]) for m in modules if m in providers}
-    found |= {
-        one.name: one.version for one in distributions() if one.name.startswith(GPU_LIBRARIES)
-    }
+    found = {m: metadata.version(providers[m][0]) for m in modules if m in providers}
+    found |= _gpu_libraries()
     if switched_off := os.environ.get("NPY_DISABLE_CPU_FEATURES"):
         # NumPy reads it when it is imported, too early to set it back.
         found["numpy without"] = switched_off
     own = {"kvasir_prune": __version__, "python": platform.python_version()}
     return {**own, "backend": name(), **found}
+
+
+@cache
+def _gpu_libraries() -> dict[str, str]:
+    names = ((one.name, one.version) for one in metadata.distributions())
+    return {name: version for name, version in names if name.startswith(GPU_LIBRARIES)}
 
 
 def _check_installed(modules: Collection[str]) -> None:

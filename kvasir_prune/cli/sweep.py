@@ -83,7 +83,7 @@ def sweep(
         return
     if tables:
         done = [one.trial for one in standings(found, place, shared) if one.done]
-        print(publish_tables(done, place.tables))
+        print(publish_tables(found, done, place.tables))
         return
     several = workers > 1 or address is not None
     worker = on_ray(workers, address=address, gpus=gpus) if several else one_by_one()

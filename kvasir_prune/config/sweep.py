@@ -6,12 +6,12 @@ import copy
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from kvasir_prune.config.base import PositiveInt, Section
 from kvasir_prune.config.faults import faults_of
@@ -59,6 +59,8 @@ class SweepConfig(Section):
     grid."""
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
     """YAML path of the run -> values; every combination is tried."""
+    repeated: list[str] = Field(default=[])
+    """Keys of the grid whose values are repetitions, like seeds: statistics are over them too."""
     seeds: PositiveInt | Annotated[list[Seed], Field(min_length=1)] = 1
     """How many seeds, from 0 on; or which. A seed is that of the split, the initial weights and the
     order of the images."""
@@ -66,6 +68,9 @@ class SweepConfig(Section):
     """The last stage of every trial."""
     random_removal: RandomRemoval | None = None
     """What is done with the trained network of every trial besides; null: nothing."""
+    published: str | None = None
+    """A CSV file, seen from this one, of statistics that somebody else has published; the tables
+    are set beside them. Columns as in docs/laboratory.md."""
 
     @field_validator("seeds")
     @classmethod
@@ -84,6 +89,13 @@ class SweepConfig(Section):
                 raise ValueError(f"{key} holds {twice[0]!r} more than once")
         return grid
 
+    @model_validator(mode="after")
+    def _repetitions_are_of_the_grid(self) -> SweepConfig:
+        foreign = [key for key in self.repeated if key not in self.grid]
+        if foreign:
+            raise ValueError(f"repeated names {', '.join(foreign)}, which is no key of the grid")
+        return self
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -91,22 +103,28 @@ class Setting:
 
     Attributes:
         name: fit for a folder, one of its kind in the sweep.
+        group: its name without the keys that are repetitions: what statistics are over.
         keys: YAML path of the run -> value, what it differs in from the others.
         config: of its runs, but for the seed.
     """
 
     name: str
+    group: str
     keys: Mapping[str, Any]
     config: RunConfig
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A validated sweep: its configuration, its settings in order, its seeds."""
+    """A validated sweep: its configuration, its settings in order, its seeds.
+
+    `published` is the path of what its tables are set beside, None for nothing.
+    """
 
     config: SweepConfig
     settings: tuple[Setting, ...]
     seeds: tuple[int, ...]
+    published: Path | None = None
 
 
 def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
@@ -131,31 +149,37 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     given = [key for key in OWN_KEYS if key in base and not isinstance(run, str)]
     faults = [Fault(f"run.{key}", "is given to each trial by the sweep itself") for key in given]
     settings = []
-    for name, keys in _combinations(config):
+    for name, group, keys in _combinations(config):
         try:
-            settings.append(_setting(config, base, name, keys))
+            settings.append(_setting(config, base, name, group, keys))
         except ConfigError as error:
             faults += [_placed(fault, name, keys) for fault in error.faults]
     faults += _alike(settings)
     if faults:
         raise ConfigError(path, list(dict.fromkeys(faults)))
-    return Sweep(config, tuple(settings), tuple(_seeds(config.seeds)))
+    published = None if config.published is None else path.parent / config.published
+    return Sweep(config, tuple(settings), tuple(_seeds(config.seeds)), published)
 
 
 def _seeds(seeds: int | list[int]) -> Sequence[int]:
     return range(seeds) if isinstance(seeds, int) else seeds
 
 
-def _combinations(config: SweepConfig) -> Iterator[tuple[str, Keys]]:
-    """Yield name and keys of every setting at every point of the grid."""
+def _combinations(config: SweepConfig) -> Iterator[tuple[str, str, Keys]]:
+    """Yield name, group and keys of every setting at every point of the grid."""
     last = Counter(key.rpartition(".")[2] for key in config.grid)
     short = {key: key.rpartition(".")[2] for key in config.grid}
     words = {key: name if last[name] == 1 else key for key, name in short.items()}
     for name, keys in (config.settings or {"": {}}).items():
         for values in itertools.product(*config.grid.values()):
             point = dict(zip(config.grid, values, strict=True))
-            parts = [f"{words[key]}={_word(value)}" for key, value in point.items()]
-            yield ",".join([name, *parts] if name else parts) or ONLY, {**keys, **point}
+            parts = {key: f"{words[key]}={_word(value)}" for key, value in point.items()}
+            own = [part for key, part in parts.items() if key not in config.repeated]
+            yield _joined(name, parts.values()), _joined(name, own), {**keys, **point}
+
+
+def _joined(name: str, parts: Iterable[str]) -> str:
+    return ",".join([name, *parts] if name else parts) or ONLY
 
 
 def _word(value: object) -> str:
@@ -164,11 +188,11 @@ def _word(value: object) -> str:
     return re.sub(r"[^A-Za-z0-9.+-]+", "_", text)
 
 
-def _setting(config: SweepConfig, base: Keys, name: str, keys: Keys) -> Setting:
+def _setting(config: SweepConfig, base: Keys, name: str, group: str, keys: Keys) -> Setting:
     document = {**copy.deepcopy(base), "name": config.name, "description": config.description}
     for key, value in keys.items():
         put(document, key, copy.deepcopy(value))
-    return Setting(name, keys, validate({**document, "seed": 0}, source=name))
+    return Setting(name, group, keys, validate({**document, "seed": 0}, source=name))
 
 
 def _placed(fault: Fault, setting: str, keys: Keys) -> Fault:

@@ -29,7 +29,7 @@ def outcome_of(trial: Trial) -> Row:
     `test.loss_before` ...; losses in nats, accuracies in [0, 1], times in seconds.
     """
     folder = trial.folder
-    row: Row = {"setting": trial.setting, **trial.keys, "seed": trial.config.seed}
+    row: Row = {"setting": trial.group, **trial.keys, "seed": trial.config.seed}
     row |= dict(_importance(folder))
     row |= dict(_pruning(folder))
     row |= dict(_evaluation(folder))
@@ -47,7 +47,7 @@ def draws_of(trial: Trial) -> list[Row]:
         return []
     table = store_of(trial.folder, asked, origin(record)).table
     names = table.dtype.names or ()
-    own = {"setting": trial.setting, "seed": trial.config.seed}
+    own = {"setting": trial.group, "seed": trial.config.seed}
     return [{**own, **dict(zip(names, row.item(), strict=True))} for row in table]
 
 

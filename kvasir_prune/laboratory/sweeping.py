@@ -87,7 +87,8 @@ def run_sweep(
                     progress.note(f"{trial.name}: {refusal}")
                 task.advance(last=trial.name, refused=len(refused))
         # In the order of the sweep: workers end in any.
-        publish_tables([one.trial for one in found if one.trial.name in done], folder.tables)
+        finished = [one.trial for one in found if one.trial.name in done]
+        publish_tables(sweep, finished, folder.tables)
     return refused
 
 

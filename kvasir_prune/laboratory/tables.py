@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from kvasir_prune.config.sweep import Sweep
 from kvasir_prune.laboratory.outcome import draws_of, outcome_of
+from kvasir_prune.laboratory.page import publish_page
+from kvasir_prune.laboratory.published import STATISTICS, beside, read_published
 from kvasir_prune.laboratory.trial import Trial
 from kvasir_prune.publish import publish_text, sweep_partials
 
 TRIALS, SUMMARY, DRAWS = "trials.csv", "summary.csv", "random_removal.csv"
-STATISTICS = ("count", "mean", "std", "min", "25%", "50%", "75%", "max")
-"""Of a quantity over the seeds, as in the tables of the thesis; std is that of a sample."""
+COMPARISON = "comparison.csv"
 
 
 def draws_summary(draws: pd.DataFrame) -> pd.DataFrame:
@@ -46,16 +48,22 @@ def summary_of(trials: pd.DataFrame, varied: Collection[str] = ()) -> pd.DataFra
     return _described(long, ["setting", "quantity"])
 
 
-def publish_tables(trials: Sequence[Trial], folder: Path) -> Path:
-    """Publish the tables of trials that are done.
+def publish_tables(sweep: Sweep, trials: Sequence[Trial], folder: Path) -> Path:
+    """Publish the tables of trials that are done, and the page that shows them.
 
-    These are `trials.csv`, `summary.csv` and, where nodes were removed at random,
-    `random_removal.csv`; none without trials.
+    These are `trials.csv`, `summary.csv`, where nodes were removed at random `random_removal.csv`,
+    beside published results `comparison.csv`, and `sweep.html`, `sweep.md` and their figures; none
+    without trials.
 
     Args:
+        sweep: of the trials.
         trials: in the order of the rows.
         folder: made; earlier tables in it are replaced.
+
+    Raises:
+        LaboratoryError: the published results cannot be used.
     """
+    published = _published(sweep)
     folder.mkdir(parents=True, exist_ok=True)
     sweep_partials(folder)
     if not trials:
@@ -64,13 +72,33 @@ def publish_tables(trials: Sequence[Trial], folder: Path) -> Path:
     rows = pd.DataFrame([outcome_of(trial) for trial in trials])
     first = ["setting", *varied, "seed"]
     rows = rows[[*first, *rows.columns.difference(first, sort=False)]]
-    tables = {TRIALS: rows, SUMMARY: summary_of(rows, varied)}
-    draws = [pd.DataFrame(rows) for trial in trials if len(rows := draws_of(trial))]
+    shown = summary_of(rows, varied)
+    tables = {TRIALS: rows, SUMMARY: shown}
+    draws = [pd.DataFrame(drawn) for trial in trials if len(drawn := draws_of(trial))]
     if draws:
-        tables[DRAWS] = draws_summary(pd.concat(draws, ignore_index=True))
+        shown = tables[DRAWS] = draws_summary(pd.concat(draws, ignore_index=True))
+    comparison = None if published is None else beside(shown, published)
+    if comparison is not None:
+        tables[COMPARISON] = comparison
     for name, table in tables.items():
         publish_text(folder / name, table.to_csv(index=False, lineterminator="\n"))
+    all_trials = len(sweep.settings) * len(sweep.seeds)
+    lead = f"{sweep.config.description} {len(trials)} of {all_trials} trials are done.".strip()
+    publish_page(
+        folder,
+        title=sweep.config.name,
+        lead=lead,
+        summary=shown,
+        comparison=comparison,
+        trials=rows,
+    )
     return folder
+
+
+def _published(sweep: Sweep) -> pd.DataFrame | None:
+    if sweep.published is None:
+        return None
+    return read_published(sweep.published, [setting.group for setting in sweep.settings])
 
 
 def _described(long: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -23,6 +23,7 @@ class Trial:
 
     Attributes:
         setting: its setting's name.
+        group: the setting's name without repetitions.
         keys: YAML path -> value, what the setting varies.
         config: of the run.
         folder: of the run.
@@ -32,6 +33,7 @@ class Trial:
     """
 
     setting: str
+    group: str
     keys: Mapping[str, Any]
     config: RunConfig
     folder: RunFolder
@@ -63,6 +65,7 @@ def trials_of(sweep: Sweep, folder: Path, shared: Path) -> Iterator[Trial]:
             config = _config(sweep, setting, seed, shared)
             yield Trial(
                 setting.name,
+                setting.group,
                 setting.keys,
                 config,
                 RunFolder(folder / setting.name / seed_name(seed)),

@@ -92,6 +92,11 @@ def signed_tenths(difference: float | None) -> str:
     return points(None if difference is None else difference * 100, 1)
 
 
+def number(value: float | None) -> str:
+    """Write any quantity to four significant digits."""
+    return DASH if value is None else _minus(f"{value:.4g}")
+
+
 def score(value: float | None) -> str:
     """Write a score or a loss with three decimals."""
     return DASH if value is None else _minus(f"{value:.3f}")
