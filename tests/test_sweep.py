@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from kvasir_prune.config.sweep import load_sweep
+from kvasir_prune.laboratory.forecast import seconds_left
 from kvasir_prune.laboratory.trial import trials_of
 from kvasir_prune.pruning.random_removal import draw
 from kvasir_prune.types import LayerSize
@@ -145,6 +146,7 @@ def test_a_finished_sweep_is_left_as_it_is_and_grows(swept: Path, server: Server
     write_sweep(tmp_path, {"seeds": [0, 1, 7]})
     told = server.call(*DO, "--dry-run", cwd=tmp_path).succeeded()
     assert "12 trials, 8 done" in told.out
+    assert "left, one at a time, by those that are done" in told.out
     assert not trial(swept, SETTINGS[0], 7).exists()
 
 
@@ -181,6 +183,25 @@ def _without_times(row: Mapping[str, str]) -> dict[str, str] | None:
     if row.get("quantity", "").startswith("seconds."):
         return None
     return {key: value for key, value in row.items() if not key.startswith("seconds.")}
+
+
+def test_the_time_left_is_that_of_the_trials_and_networks_that_are_done(tmp_path: Path):
+    """Two settings share a network of each of three seeds; by hand: 2 x 3 + 2 x 5 + 2 x 30."""
+    write_sweep(tmp_path, {"grid": {}, "seeds": 3})
+    trials = list(trials_of(load_sweep(tmp_path / "sweep.yaml"), tmp_path / "t", tmp_path / "s"))
+
+    def took(folder: Path, seconds: float) -> None:
+        folder.mkdir(parents=True)
+        (folder / "times.json").write_text(json.dumps({"train": seconds}))
+
+    done, missing = trials[:2], trials[2:]
+    assert {one.config.seed for one in done} == {0}
+    assert seconds_left([], trials, 2) is None
+    took(trials[0].folder.path, 3.0)
+    took(trials[1].folder.path, 5.0)
+    assert seconds_left(done, missing, 2) is None
+    took(trials[0].trained.path, 30.0)
+    assert seconds_left(done, missing, 2) == pytest.approx((2 * 3 + 2 * 5 + 2 * 30) / 2)
 
 
 def test_tables_are_to_be_had_at_any_time(server: Server, swept: Path, tmp_path: Path):

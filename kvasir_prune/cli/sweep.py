@@ -16,6 +16,7 @@ from kvasir_prune.cli.resuming import console, farewell, own_command, telling_ho
 from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.config.sweep import Sweep, load_sweep
 from kvasir_prune.errors import KvasirPruneError
+from kvasir_prune.progress import duration
 
 if TYPE_CHECKING:
     from kvasir_prune.laboratory.sweeping import Standing
@@ -79,7 +80,7 @@ def sweep(
     shared = place.path.parent / "shared"
     place.check(found)
     if dry_run:
-        _show(found, standings(found, place, shared))
+        _show(found, standings(found, place, shared), workers)
         return
     if tables:
         done = [one.trial for one in standings(found, place, shared) if one.done]
@@ -102,7 +103,9 @@ def sweep(
         raise typer.Exit(KvasirPruneError.exit_code)
 
 
-def _show(found: Sweep, trials: Sequence[Standing]) -> None:
+def _show(found: Sweep, trials: Sequence[Standing], workers: int) -> None:
+    from kvasir_prune.laboratory.forecast import seconds_left
+
     table = Table(box=None)
     for head in ("setting", "trials", "done", "begun"):
         table.add_column(head, justify="left" if head == "setting" else "right")
@@ -114,6 +117,13 @@ def _show(found: Sweep, trials: Sequence[Standing]) -> None:
         done, begun = counts[setting.name, "done"], counts[setting.name, "begun"]
         table.add_row(setting.name, str(len(found.seeds)), str(done), str(begun))
     Console().print(table)
-    done = sum(one.done for one in trials)
+    finished = [one.trial for one in trials if one.done]
+    missing = [one.trial for one in trials if not one.done]
     networks = len({one.trial.trained.path for one in trials})
-    print(f"{len(trials)} trials, {done} done; they share {networks} trained networks.")
+    print(f"{len(trials)} trials, {len(finished)} done; they share {networks} trained networks.")
+    left = seconds_left(finished, missing, workers)
+    if left is None:
+        print("How long they take can be told when the first of them is done.")
+    elif missing:
+        at_once = "one at a time" if workers == 1 else f"{workers} at a time"
+        print(f"About {duration(left)} left, {at_once}, by those that are done.")
