@@ -27,6 +27,7 @@ from torture.kills import kill  # noqa: E402
 from torture.nursery import Nursery  # noqa: E402
 from torture.overhead import overhead  # noqa: E402
 from torture.races import race  # noqa: E402
+from torture.sweeps import kill_sweeps  # noqa: E402
 
 
 def main(
@@ -43,6 +44,9 @@ def main(
     ] = None,
     corruptions: Annotated[int, typer.Option(min=0, help="Files to damage.")] = 1000,
     races: Annotated[int, typer.Option(min=0, help="Pairs of processes on one folder.")] = 50,
+    sweep_kills: Annotated[
+        int, typer.Option(min=0, help="SIGKILLs to the driver and the workers of a sweep; on Ray.")
+    ] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures there.")
     ] = None,
@@ -61,6 +65,8 @@ def main(
         folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="torture-") as name:
         place = Path(name)
+        if sweep_kills:
+            found["sweep"] = kill_sweeps(place / "sweep", sweep_kills, seed, progress)
         with Nursery(place / "logs") as nursery:
             case = make_case(place / "case", nursery)
             ground = Ground(case, nursery, place, progress)

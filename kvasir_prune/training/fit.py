@@ -28,9 +28,9 @@ from kvasir_prune.training.checkpoint import Passed
 from kvasir_prune.training.history import Epoch, History, best_epoch, is_over
 from kvasir_prune.types import TRAIN, VALIDATION, LossAccuracy
 
-STRETCH_BYTES = 2**20
-"""Images, as bytes, of the batches that are handed to the backend in one call: so few that a signal
-does not wait for long, so many that small networks are not held up."""
+STRETCH_BYTES, STRETCH_BATCHES = 2**20, 16
+"""The most images, as bytes, and the most batches, that are handed to the backend in one call: so
+few that neither a signal nor a checkpoint waits for long, so many that its start counts little."""
 
 
 def epoch_batches(
@@ -123,10 +123,10 @@ def _fit(
 
 
 def _stretches(batches: Iterable[NDArray[np.intp]], dataset: Dataset) -> Iterator[NDArray[np.intp]]:
-    """Gather batches of one size, as many as `STRETCH_BYTES` hold; yield `(batches, images)`."""
+    """Gather batches of one size for a call each; yield their rows, `(batches, images)`."""
     bytes_of_image = dataset.images[:1].nbytes
     for size, alike in itertools.groupby(batches, key=len):
-        most = max(1, STRETCH_BYTES // (size * bytes_of_image))
+        most = max(1, min(STRETCH_BATCHES, STRETCH_BYTES // (size * bytes_of_image)))
         while stretch := list(islice(alike, most)):
             yield np.stack(stretch)
 
