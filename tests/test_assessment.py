@@ -27,7 +27,7 @@ from kvasir_prune.report.conclusions import conclusions
 from kvasir_prune.report.csv_tables import csv_tables
 from kvasir_prune.report.schema import Measured, Record
 from kvasir_prune.report.side_by_side import SideBySide
-from kvasir_prune.report.turning_point import turning_point
+from kvasir_prune.report.turning_point import place_of_turn, turning_point
 from tests.record_example import listing, synthetic_record, thesis_record, with_results
 
 WHERE = Path("evaluation.h5")
@@ -185,6 +185,26 @@ def test_where_overfitting_began_is_the_last_lowest_test_loss():
     assert turning_point(falling, "validation") is None
     assert turning_point(points, "test") is None
     assert turning_point(points, None) is None
+
+
+@pytest.mark.parametrize(
+    ("test", "judged", "place"),
+    [
+        ([0.5, 0.3, 0.3, 0.4], [0.5, 0.4, 0.35, 0.2], 2),  # the last of the lowest
+        ([0.0, 0.0, 0.1], [0.3, 0.2, 0.1], 1),
+        ([0.0, 0.0, 0.0], [0.3, 0.2, 0.1], None),  # nothing rose
+        ([0.0, 0.1], [0.2, 0.2], None),  # nothing fell
+        ([0.4, 0.3, 0.2], [0.3, 0.2, 0.1], None),  # lowest at the end
+        ([0.4, 0.4, 0.402], [0.3, 0.2, 0.1], None),  # less than a hundredth
+        ([math.nan, 0.3, 0.4], [0.3, 0.2, 0.1], None),
+        ([0.5, 0.3, math.inf], [0.3, 0.2, 0.1], None),
+        ([0.5, 0.3, 0.4], [0.3, 0.2, math.nan], None),
+        ([0.3], [0.3], None),
+        ([], [], None),
+    ],
+)
+def test_a_turn_has_a_rise_behind_it_and_numbers_all_along(test, judged, place):
+    assert place_of_turn(test, judged) == place
 
 
 def test_csv_tables_hold_the_record_to_the_last_digit():
