@@ -292,9 +292,9 @@ def test_images_that_belong_together_are_drawn_together(saved: Saved):
     drawn = {moment: sums / weights.sum(axis=1) for moment, sums in losses.items()}
     drawn["difference"] = drawn["after"] - drawn["before"]
     named = saved.predicted("test", "after")
-    scores = [sklearn.metrics.matthews_corrcoef(truth, named, sample_weight=w) for w in weights]
+    kappas = [sklearn.metrics.cohen_kappa_score(truth, named, sample_weight=w) for w in weights]
     for metric, quantity, replicates in (
-        ("mcc", "after", scores),
+        ("kappa", "after", kappas),
         *(("log_loss", quantity, replicates) for quantity, replicates in drawn.items()),
     ):
         found = whole["overall"][metric][quantity]
