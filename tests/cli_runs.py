@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from filelock import FileLock
 
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.ledger import run_record
+from kvasir_prune.ledger.hdf5_file import seal
 
 PATIENCE_S = 300
 """After this a process counts as hung; nothing is expected to come near it."""
@@ -211,6 +213,27 @@ def copy_of(finished: Path, place: Path, *without: str) -> Path:
     if gone := [path for path in known if path.name in record["files"] and not path.exists()]:
         run_record.write(run / "run.json", run_record.without(record, *gone))
     return run
+
+
+def reseal(run: Path, *paths: Path) -> None:
+    """Let changed files pass for the run's own."""
+    record = run_record.read(run / "run.json")
+    assert record is not None
+    run_record.write(run / "run.json", run_record.sealed(record, *paths))
+
+
+@contextmanager
+def rewriting(path: Path) -> Iterator[h5py.File]:
+    """Give an HDF5 file of a run to be changed, and let it pass for whole afterwards."""
+    with h5py.File(path, "r+") as file:
+        yield file
+    seal(path)
+
+
+def replace(file: h5py.File, name: str, array: np.ndarray) -> None:
+    """Put an array in the place of a dataset that may have another shape."""
+    del file[name]
+    file.create_dataset(name, data=array)
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:

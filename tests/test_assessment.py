@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from kvasir_prune import report
 from kvasir_prune.config.report import ReportConfig
 from kvasir_prune.data.listing import Listing
-from kvasir_prune.errors import ConfigError, LedgerError, RunFolderError
+from kvasir_prune.errors import ConfigError, RunFolderError
 from kvasir_prune.evaluation.class_groups import ClassGroups
 from kvasir_prune.evaluation.intervals import Estimate
 from kvasir_prune.evaluation.non_inferiority import judge
@@ -23,8 +25,9 @@ from kvasir_prune.report import html, markdown
 from kvasir_prune.report.assessment import assess
 from kvasir_prune.report.conclusions import conclusions
 from kvasir_prune.report.csv_tables import csv_tables
-from kvasir_prune.report.schema import Record
-from kvasir_prune.report.turning_point import turning_point
+from kvasir_prune.report.schema import Measured, Record
+from kvasir_prune.report.side_by_side import SideBySide
+from kvasir_prune.report.turning_point import place_of_turn, turning_point
 from tests.record_example import listing, synthetic_record, thesis_record, with_results
 
 WHERE = Path("evaluation.h5")
@@ -101,20 +104,6 @@ def test_odd_test_sets_are_assessed_and_rendered(case):
     ):
         assert not re.search(r"\bnan\b", text, re.IGNORECASE)
     assert all(c.answer for c in conclusions(record))
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_logits_that_are_no_numbers_are_told_with_their_count(moment, value):
-    good = np.zeros((5, 2), np.float32)
-    bad = good.copy()
-    bad[1:4, 1] = value
-    both = {"before": good, "after": good} | {moment: bad}
-    logits = SplitLogits(np.zeros(5, np.int64), **both)
-    with pytest.raises(LedgerError, match=f"3 of 5 test images {moment} pruning"):
-        assess(
-            logits, ["a", "b"], listing(5), ReportConfig(), earlier_margin=None, seed=0, where=WHERE
-        )
 
 
 def test_no_test_images_give_no_assessment_and_still_a_report():
@@ -198,6 +187,26 @@ def test_where_overfitting_began_is_the_last_lowest_test_loss():
     assert turning_point(points, None) is None
 
 
+@pytest.mark.parametrize(
+    ("test", "judged", "place"),
+    [
+        ([0.5, 0.3, 0.3, 0.4], [0.5, 0.4, 0.35, 0.2], 2),  # the last of the lowest
+        ([0.0, 0.0, 0.1], [0.3, 0.2, 0.1], 1),
+        ([0.0, 0.0, 0.0], [0.3, 0.2, 0.1], None),  # nothing rose
+        ([0.0, 0.1], [0.2, 0.2], None),  # nothing fell
+        ([0.4, 0.3, 0.2], [0.3, 0.2, 0.1], None),  # lowest at the end
+        ([0.4, 0.4, 0.402], [0.3, 0.2, 0.1], None),  # less than a hundredth
+        ([math.nan, 0.3, 0.4], [0.3, 0.2, 0.1], None),
+        ([0.5, 0.3, math.inf], [0.3, 0.2, 0.1], None),
+        ([0.5, 0.3, 0.4], [0.3, 0.2, math.nan], None),
+        ([0.3], [0.3], None),
+        ([], [], None),
+    ],
+)
+def test_a_turn_has_a_rise_behind_it_and_numbers_all_along(test, judged, place):
+    assert place_of_turn(test, judged) == place
+
+
 def test_csv_tables_hold_the_record_to_the_last_digit():
     record = thesis_record()
     tables = {
@@ -216,13 +225,47 @@ def test_csv_tables_hold_the_record_to_the_last_digit():
     assert len(tables["flips"]) == len(record.results.assessment.flips)
     images = sum(int(line["images"]) for line in tables["confusion"] if line["split"] == "test")
     assert images == 2 * record.results.splits["test"].images
-    assert json.loads(record.model_dump_json())["schema_version"] == 3
 
 
 def test_the_published_schema_is_that_of_this_version():
     """Written by `python -m kvasir_prune.report > docs/report.schema.json`."""
     published = Path(__file__).parents[1] / "docs" / "report.schema.json"
     assert json.loads(published.read_text()) == Record.model_json_schema()
+
+
+@pytest.mark.parametrize("version", [2, 4, "3", None])
+def test_a_report_of_another_version_is_refused_by_name(tmp_path, version):
+    record = json.loads(synthetic_record(["a", "b"]).model_dump_json())
+    assert record["schema_version"] == 3
+    (tmp_path / "report").mkdir()
+    path = tmp_path / "report" / "report.json"
+    path.write_text(json.dumps({**record, "schema_version": version, "new key": 1}))
+    with pytest.raises(RunFolderError) as told:
+        report.read(tmp_path)
+    assert told.value.got == f"schema version {version!r}"
+    assert told.value.expected == "schema version 3"
+    assert told.value.where == path
+
+
+def test_a_report_with_a_wrong_key_is_refused_with_the_key(tmp_path):
+    record = json.loads(synthetic_record(["a", "b"]).model_dump_json())
+    record["results"]["training"]["best_epoch"] = "first"
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.json").write_text(json.dumps(record))
+    with pytest.raises(RunFolderError, match=r"results\.training\.best_epoch: .*integer"):
+        report.read(tmp_path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_record_takes_nothing_that_its_own_reader_would_refuse(value):
+    with pytest.raises(ValidationError, match="finite number"):
+        Measured(loss=value, accuracy=0.5)
+
+
+def test_a_comparison_of_runs_has_one_version():
+    assert json.loads(SideBySide(runs=[]).model_dump_json()) == {"schema_version": 1, "runs": []}
+    with pytest.raises(ValidationError, match="schema_version"):
+        SideBySide.model_validate({"schema_version": 2, "runs": []})
 
 
 def test_a_notebook_reads_a_report_and_draws_its_figures(tmp_path):

@@ -299,6 +299,11 @@ def test_a_class_without_images_is_left_empty():
     assert absent.metrics["specificity"].after.value == 1
 
 
+def test_nineteen_of_twenty_replicates_lie_inside_an_interval():
+    found = interval(0.4, np.random.default_rng(0).permutation(np.linspace(0, 1, 1001)))
+    assert (found.value, found.low, found.high) == (0.4, pytest.approx(0.025), pytest.approx(0.975))
+
+
 def test_an_estimate_of_which_many_replicates_are_undefined_has_no_interval():
     replicates = np.linspace(0, 1, 100)
     replicates[:4] = math.nan

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import astuple
 from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -18,9 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from kvasir_prune.data.findings import LeakedPair
+from kvasir_prune.evaluation.changes import Change
+from kvasir_prune.evaluation.comparison import Comparison
 from kvasir_prune.report import figures, html, markdown, notation
 from kvasir_prune.report.drawing import spread
-from kvasir_prune.report.schema import Record
+from kvasir_prune.report.judgement import METRICS
+from kvasir_prune.report.schema import Assessment, Record
 from tests.record_example import (
     CLASSES,
     TABLE_5_1,
@@ -129,8 +136,49 @@ def number(text: str) -> float | None:
     return float(text.replace("\N{MINUS SIGN}", "-").replace(",", "").replace("%", ""))
 
 
-def assert_prints(text: str, value: float | None) -> None:
+class Around(NamedTuple):
+    """A quantity with an interval around it; printed by itself where that has no end."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class P(NamedTuple):
+    """A p-value; beyond a bound, the bound is printed."""
+
+    value: float | None
+
+
+class Within(NamedTuple):
+    """The numbers that stand in a sentence, in its order."""
+
+    values: tuple[float, ...]
+
+
+Cell = float | Around | P | Within | str | None
+
+
+def assert_prints(text: str, value: Cell) -> None:
     """Check that a printed number is `value`, to the last digit printed."""
+    if isinstance(value, str):
+        assert squeezed(text) == squeezed(value)
+        return
+    if isinstance(value, Within):
+        found = re.findall(r"\d[\d,]*(?:\.\d+)?", text)
+        for one, inside in zip(found, value.values, strict=True):
+            assert_prints(one, inside)
+        return
+    if isinstance(value, P):
+        assert_prints_p(text, value.value)
+        return
+    if isinstance(value, Around):
+        quantity, *ends = re.sub(r"[()]|\bto\b", " ", text).split()
+        known = None not in (value.low, value.high)
+        assert_prints(quantity, value.value)
+        for end, expected in zip(ends, value[1:] if known else (), strict=True):
+            assert_prints(end, expected)
+        return
     printed = number(text)
     if value is None:
         assert printed is None
@@ -141,9 +189,79 @@ def assert_prints(text: str, value: float | None) -> None:
     assert printed == pytest.approx(value, abs=half + 1e-9, rel=0), text
 
 
-def numbers_of(record: Record) -> dict[str, list[list[float | None]]]:
+def assert_prints_p(text: str, p: float | None) -> None:
+    if p is not None and text.startswith("<"):
+        assert p < float(text[1:]) <= 0.001
+    elif p is not None and text.startswith(">"):
+        assert p > float(text[1:]) >= 0.99
+    else:
+        assert_prints(text, p)
+
+
+IN_PERCENT = {
+    *("accuracy", "balanced_accuracy", "macro_f1", "ece"),
+    *("sensitivity", "specificity", "ppv", "npv", "f1"),
+}
+HAPPENED = {"lost": "now wrong", "changed": "wrong both times", "gained": "now right"}
+
+
+def intervals_of(metric: str, change: Change) -> list[Cell]:
+    scale = 100 if metric in IN_PERCENT else 1
+    return [
+        Around(*(None if end is None else scale * end for end in astuple(quantity)))
+        for quantity in (change.before, change.after, change.difference)
+    ]
+
+
+def of_classes(kind: str, comparison: Comparison) -> dict[str, list[list[Cell]]]:
+    return {
+        f"{kind}_sensitivity": [
+            [
+                one.images,
+                *intervals_of("sensitivity", one.metrics["sensitivity"]),
+                *(one.mcnemar.lost, one.mcnemar.gained, P(one.mcnemar.p_holm)),
+            ]
+            for one in comparison.classes
+        ],
+        f"{kind}_metrics": [
+            [METRICS[metric].head, *intervals_of(metric, change)]
+            for one in comparison.classes
+            for metric, change in one.metrics.items()
+        ],
+    }
+
+
+def judged_of(assessment: Assessment) -> dict[str, list[list[Cell]]]:
+    """Return what the tables of an assessment have to say."""
+    whole, grouped = assessment.comparison, assessment.grouped
+    test = whole.mcnemar
+    return {
+        "metrics": [intervals_of(name, change) for name, change in whole.overall.items()],
+        **of_classes("classes", whole),
+        **({} if grouped is None else of_classes("groups", grouped.comparison)),
+        "shifts": [
+            [Within((test.lost, test.gained)), P(test.p)],
+            *(
+                [Within(() if one.p is None else (one.statistic, one.degrees_of_freedom)), P(one.p)]
+                for one in (whole.homogeneity, whole.symmetry)
+            ),
+        ],
+        "flips": [
+            [
+                "disease missed" if flip.missed_disease else HAPPENED[flip.kind],
+                *(flip.label, flip.before, 100 * flip.confidence_before),
+                *(flip.after, 100 * flip.confidence_after),
+            ]
+            for flip in assessment.flips[:100]
+        ],
+    }
+
+
+def numbers_of(record: Record) -> dict[str, list[list[Cell]]]:
     """Return every number of the record's tables, computed here once more."""
-    expected: dict[str, list[list[float | None]]] = {"loss_accuracy": []}
+    expected: dict[str, list[list[Cell]]] = {"loss_accuracy": []}
+    if record.results.assessment is not None:
+        expected |= judged_of(record.results.assessment)
     for name in (split for split in SPLITS if split in record.results.splits):
         part, b, a = (
             record.results.splits[name],
@@ -178,6 +296,26 @@ def numbers_of(record: Record) -> dict[str, list[list[float | None]]]:
         [ly.nodes, ly.important, ly.zero, ly.worse, ly.removed, 100 * ly.removed / ly.nodes]
         for ly in record.results.layers
     ]
+    ends = {point.layer: point for point in record.results.evolution}
+    expected["evolution"] = [
+        [
+            point.removed,
+            *(getattr(point, name).loss for name in SPLITS),
+            *(100 * getattr(point, name).accuracy for name in SPLITS),
+        ]
+        for point in ends.values()
+    ]
+    expected["latency"] = [
+        [
+            Around(one.median_ms, one.lower_quartile_ms, one.upper_quartile_ms)
+            for one in record.provenance.latency
+            if one.batch_size == size
+        ]
+        for size in (1, 32)
+    ]
+    expected["data_check"] = [
+        [one.outcome, one.sentence] for one in record.results.data_check.findings
+    ]
     expected["training"] = [
         [e.train_loss, e.validation_loss, 100 * e.train_accuracy, 100 * e.validation_accuracy]
         for e in record.results.training.epochs
@@ -206,6 +344,21 @@ def test_html_prints_every_number_of_the_record(kind):
         for texts, values in zip(printed, rows, strict=False):
             for text, value in zip(texts[1:], values, strict=True):
                 assert_prints(text, value)
+
+
+def test_the_numbers_that_are_looked_for_tell_what_could_be_confused():
+    """Before is not after, lost not gained, p not adjusted p: swapped, the tables would differ."""
+    judged = record("thesis").results.assessment
+    assert judged.grouped is not None
+    for whole in (judged.comparison, judged.grouped.comparison):
+        assert whole.mcnemar.lost != whole.mcnemar.gained
+        for one in whole.classes:
+            assert one.metrics["sensitivity"].before != one.metrics["sensitivity"].after
+        assert any(one.mcnemar.lost != one.mcnemar.gained for one in whole.classes)
+    tests = [one.mcnemar for one in judged.comparison.classes]
+    assert sum(0.001 < test.p < test.p_holm < 0.99 for test in tests) > 3
+    assert any(flip.missed_disease for flip in judged.flips)
+    assert {flip.kind for flip in judged.flips} == {*HAPPENED}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -422,6 +575,38 @@ def test_links_to_figures_survive_blanks_and_brackets_in_paths():
     source = markdown.render(record("thesis"), {name: "my figures (1)/a.svg"})
     images = Page(MarkdownIt("commonmark").enable("table").render(source)).all("img")
     assert [image["src"] for image in images] == ["my%20figures%20%281%29/a.svg"]
+
+
+def test_near_duplicates_across_splits_are_shown_side_by_side():
+    pairs = [
+        LeakedPair(
+            path=f"a{i}.jpg",
+            split="test",
+            label="polyp",
+            other_path=f"b{i}.jpg",
+            other_split="train",
+            other_label="cecum",
+            correlation=0.99,
+        )
+        for i in range(3)
+    ]
+    pictures = {name: name.encode() for name in ("a0.jpg", "b0.jpg", "a1.jpg", "a2.jpg", "b2.jpg")}
+    plain = record("two classes, nothing removed")
+    found = plain.results.data_check.model_copy(update={"leaked_pairs": pairs})
+    shown = Page(html.render(with_results(plain, data_check=found), {}, pictures))
+    images = [
+        (b64decode(img["src"].partition(",")[2]).decode(), img["alt"]) for img in shown.all("img")
+    ]
+    expected = [
+        ("a0.jpg", "Test"),
+        ("b0.jpg", "Training"),
+        ("a2.jpg", "Test"),
+        ("b2.jpg", "Training"),
+    ]
+    assert images == [(name, f"{split} image {name}") for name, split in expected]
+    assert (shown.text.count("test: polyp"), shown.text.count("training: cecum")) == (2, 2)
+    assert "Near-duplicates across splits" in shown.text
+    assert "Near-duplicates across splits" not in Page(html.render(plain, {}, pictures)).text
 
 
 # Escaping.

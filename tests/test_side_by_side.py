@@ -13,8 +13,7 @@ from statsmodels.stats.multitest import multipletests
 
 from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.store import SplitLogits
-from kvasir_prune.ledger import run_record
-from tests.cli_runs import Server, copy_of
+from tests.cli_runs import Server, copy_of, reseal
 
 
 def other_run(finished: Path, place: Path, seed: int, noise: float) -> Path:
@@ -33,12 +32,6 @@ def other_run(finished: Path, place: Path, seed: int, noise: float) -> Path:
     }
     store.write(run / "evaluation.h5", replace(kept, splits=changed))
     return run
-
-
-def reseal(run: Path, path: Path) -> None:
-    """Let a changed file pass for the run's own."""
-    record = run_record.read(run / "run.json")
-    run_record.write(run / "run.json", run_record.sealed(record, path))
 
 
 @pytest.fixture

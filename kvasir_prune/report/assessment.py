@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from kvasir_prune.config.report import ReportConfig
 from kvasir_prune.data.listing import Listing
-from kvasir_prune.errors import LedgerError
 from kvasir_prune.evaluation.answers import Answers
 from kvasir_prune.evaluation.class_groups import ClassGroups, named_groups
 from kvasir_prune.evaluation.comparison import Comparison, compare
@@ -40,31 +36,21 @@ def assess(
     """Compare the two networks on the test images; None if there are none.
 
     Args:
-        logits: of the test images.
+        logits: of the test images; finite.
         classes: their names.
         listing: of the same images.
         config: what they are judged by.
         earlier_margin: the margin that was set when the test images were evaluated, if any.
         look_alikes: paths of images that look almost the same.
         seed: of the bootstrap.
-        where: the file of the logits, for the error.
+        where: the file that names the classes, for the error.
         replicates: of the bootstrap.
 
     Raises:
-        LedgerError: a logit is not a number, or there is one image more or fewer than listed.
         ConfigError: a group names a class that is not there.
     """
     if len(logits.labels) == 0:
         return None
-    _check_finite(logits, where)
-    if len(listing.paths) != len(logits.labels):
-        raise LedgerError(
-            "The split and the logits speak of different images.",
-            where=where,
-            got=f"{len(logits.labels)} test images",
-            expected=f"{len(listing.paths)}, as in split.csv",
-            fix="delete evaluation.h5, and `kvasir-prune run` makes it again",
-        )
     before, after = (Answers.of(z, logits.labels) for z in (logits.before, logits.after))
     groups = named_groups(classes, config, where)
     compared = partial(compare, groups=listing.units(look_alikes), seed=seed, replicates=replicates)
@@ -91,17 +77,3 @@ def _grouped(
         abnormal=list(groups.abnormal),
         comparison=compared(*merged, groups.names),
     )
-
-
-def _check_finite(logits: SplitLogits, where: Path) -> None:
-    numbers: Mapping[str, NDArray[np.float32]] = {"before": logits.before, "after": logits.after}
-    for moment, values in numbers.items():
-        wrong = int((~np.isfinite(values).all(axis=1)).sum())
-        if wrong:
-            raise LedgerError(
-                "The network does not answer with numbers, so nothing can be compared.",
-                where=where,
-                got=f"NaN or infinity for {wrong} of {len(values)} test images {moment} pruning",
-                expected="finite logits",
-                fix="train again in a new run folder, with a smaller learning rate",
-            )

@@ -17,9 +17,7 @@ from pydantic import BaseModel, ValidationError
 from kvasir_prune import __version__
 from kvasir_prune.config import RunConfig, dump, identity
 from kvasir_prune.data.findings import DataCheck
-from kvasir_prune.data.listing import Listing
 from kvasir_prune.errors import LedgerError, RunFolderError
-from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.latency import Latency
 from kvasir_prune.evaluation.metrics import (
     class_accuracies,
@@ -27,15 +25,18 @@ from kvasir_prune.evaluation.metrics import (
     confusion_matrix,
     loss_accuracy,
 )
+from kvasir_prune.evaluation.store import SplitLogits
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, run_record
+from kvasir_prune.ledger.hdf5_file import START_AGAIN
 from kvasir_prune.ledger.identity import check, origin
 from kvasir_prune.pruning.evolution import points
-from kvasir_prune.report import schema
+from kvasir_prune.report import notation, schema
 from kvasir_prune.report.assessment import assess
+from kvasir_prune.report.logits import read_logits
 from kvasir_prune.report.turning_point import turning_point
 from kvasir_prune.training.history import best_epoch, read_csv, stopped_early
-from kvasir_prune.types import SPLITS, TEST, Ignored
+from kvasir_prune.types import TEST, Ignored
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -65,21 +66,20 @@ def build_record(sources: Sources, config: RunConfig) -> schema.Record:
 
     Raises:
         RunFolderError: a file is missing, or another run wrote it.
-        LedgerError: a file is damaged.
+        LedgerError: a file is damaged, or holds what is no number.
     """
     _check_present(sources)
     run = _run_of(sources)
     check(run["identity"], identity(config), where=sources.run, kind="configuration")
     ledger = HDF5Ledger(sources.ledger)
     importance = ImportanceStore(sources.importance)
-    evaluation = store.read(sources.evaluation)
     own = origin(run)
     for path, found in (
         (sources.ledger, ledger.identity),
         (sources.importance, importance.identity),
-        (sources.evaluation, evaluation.origin),
     ):
         check(found, own, where=path, kind="run", holder="file")
+    evaluation, listing = read_logits(sources.evaluation, sources.split, own)
     evolution = _evolution(ledger, config.evaluation.every_removals)
     pruning = _pruning(ledger, config)
     checked = _part(DataCheck, sources.data_check)
@@ -88,11 +88,11 @@ def build_record(sources: Sources, config: RunConfig) -> schema.Record:
         description=config.description,
         results=schema.Results(
             classes=list(evaluation.classes),
-            splits={name: _split(evaluation.splits[name]) for name in SPLITS},
+            splits={name: _split(z) for name, z in evaluation.splits.items() if z.labels.size},
             assessment=assess(
                 evaluation.splits[TEST],
                 evaluation.classes,
-                Listing.read(sources.split).of(TEST),
+                listing.of(TEST),
                 config.report,
                 earlier_margin=evaluation.margin,
                 look_alikes=checked.look_alikes,
@@ -175,7 +175,7 @@ def _damaged(path: Path, reason: object) -> LedgerError:
     )
 
 
-def _split(logits: store.SplitLogits) -> schema.Split:
+def _split(logits: SplitLogits) -> schema.Split:
     before = confusion_matrix(logits.before, logits.labels)
     after = confusion_matrix(logits.after, logits.labels)
     delta = confusion_delta_percent(before, after)
@@ -228,6 +228,14 @@ def _evolution(ledger: HDF5Ledger, every: int) -> list[schema.EvolutionPoint]:
     found: dict[int, dict[str, Any]] = {}
     for row in ledger.evolution:
         removed, layer, split, loss, accuracy = row.item()
+        if not (math.isfinite(loss) and math.isfinite(accuracy)):
+            raise LedgerError(
+                "The ledger holds a loss or an accuracy that is no number.",
+                where=ledger.path,
+                got=f"loss {loss}, accuracy {accuracy} on the {split.decode()} images after "
+                f"{notation.plural(removed, 'removal')}",
+                fix=START_AGAIN,
+            )
         if removed in wanted:
             name = None if layer < 0 else ledger.layers[layer].name
             point = found.setdefault(removed, {"removed": removed, "layer": name})

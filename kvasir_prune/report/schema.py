@@ -8,6 +8,7 @@ where a quantity cannot be computed or was not measured.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,13 +19,11 @@ from kvasir_prune.evaluation.flips import Flip
 from kvasir_prune.evaluation.latency import Latency
 from kvasir_prune.evaluation.non_inferiority import Verdict
 
-SCHEMA_VERSION = 3
-
 
 class Part(BaseModel):
-    """Base of all parts: immutable, no key beside the declared ones."""
+    """Base of all parts: immutable, no key beside the declared ones, no NaN, no infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Outcome(Part):
@@ -230,7 +229,7 @@ class Results(Part):
 class Record(Part):
     """The whole of `report.json`."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[3] = 3
     name: str
     description: str
     results: Results
@@ -245,11 +244,26 @@ def read_record(path: Path) -> Record:
     """
     try:
         return Record.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise RunFolderError(
-            "The run has no report that this version reads.",
-            where=path,
-            got=type(error).__name__,
-            expected="a run that is finished",
-            fix="finish it with `kvasir-prune run`, or `kvasir-prune report` writes it anew",
-        ) from None
+    except OSError as error:
+        got, expected = error.strerror or str(error), "a run that is finished"
+    except ValidationError as error:
+        got, expected = (
+            _faults(error),
+            f"schema version {Record.model_fields['schema_version'].default}",
+        )
+    raise RunFolderError(
+        "The run has no report that this version reads.",
+        where=path,
+        got=got,
+        expected=expected,
+        fix="finish it with `kvasir-prune run`, or `kvasir-prune report` writes it anew",
+    )
+
+
+def _faults(error: ValidationError) -> str:
+    """Return what is wrong with a report: its version if that is another, or else its keys."""
+    found = {".".join(map(str, fault["loc"])): fault for fault in error.errors()}
+    if "schema_version" in found:
+        return f"schema version {found['schema_version']['input']!r}"
+    told = (f"{place}: {fault['msg']}".removeprefix(": ") for place, fault in found.items())
+    return "; ".join([*told][:3])

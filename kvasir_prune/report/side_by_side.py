@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from kvasir_prune.data.listing import Listing
-from kvasir_prune.errors import LedgerError
-from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.answers import Answers
 from kvasir_prune.evaluation.changes import Change
 from kvasir_prune.evaluation.comparison import compare
 from kvasir_prune.evaluation.significance import McNemar, holm
-from kvasir_prune.ledger.identity import check
+from kvasir_prune.report.logits import read_logits
 from kvasir_prune.report.schema import Part, Record, read_record
 from kvasir_prune.types import TEST
-
-SCHEMA_VERSION = 1
 
 
 class AgainstFirst(Part):
@@ -43,7 +40,7 @@ class ComparedRun(Part):
 class SideBySide(Part):
     """The whole of `runs.json`; all runs are compared with the first."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     runs: list[ComparedRun]
 
 
@@ -71,15 +68,9 @@ class ReportedRun:
 
     def tests(self) -> tuple[Listing, Answers]:
         """Read the test images and what the pruned network says of them."""
-        kept = store.read(self.evaluation)
-        check(kept.origin, self.origin, where=self.evaluation, kind="run", holder="file")
-        logits = kept.splits[TEST]
-        listing = Listing.read(self.split).of(TEST)
-        if len(listing.paths) != len(logits.labels):
-            raise LedgerError(
-                "The split and the logits speak of different images.", where=self.evaluation
-            )
-        return listing, Answers.of(logits.after, logits.labels)
+        evaluation, listing = read_logits(self.evaluation, self.split, self.origin)
+        logits = evaluation.splits[TEST]
+        return listing.of(TEST), Answers.of(logits.after, logits.labels)
 
 
 def side_by_side(runs: Sequence[ReportedRun]) -> SideBySide:
@@ -105,6 +96,8 @@ def _beside(run: ReportedRun, first: ReportedRun, reference: Record) -> Compared
         why: str | None = "its classes are others"
     elif (listing.paths, listing.digests) != (expected.paths, expected.digests):
         why = "its test images are others"
+    elif not listing.paths:
+        why = "there are no test images"
     else:
         why = None
     against = None

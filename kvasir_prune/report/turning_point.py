@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from kvasir_prune.report.schema import EvolutionPoint, TurningPoint
@@ -24,8 +25,8 @@ def turning_point(
         chosen_on: the split that decided which nodes went; None if they were drawn at random.
 
     Returns:
-        None where the test loss rose by less than a hundredth, where the other loss did not fall by
-        as much, or where the nodes were drawn at random.
+        None where the test loss rose by less than a hundredth or not at all, where the other loss
+        did not fall by as much, or where the nodes were drawn at random.
     """
     if chosen_on is None or chosen_on == TEST:
         return None
@@ -51,11 +52,16 @@ def place_of_turn(test: Sequence[float], judged: Sequence[float]) -> int | None:
     Args:
         test: losses on the test images, in the order of pruning.
         judged: losses on the images that decided, at the same points.
+
+    Returns:
+        A place before the last, after which the one loss rose and the other fell; None also where a
+        loss is not finite, since nothing is known of the course then.
     """
-    if len(test) < 2:
+    if not test or not all(map(math.isfinite, (*test, *judged))):
         return None
     lowest = min(test)
     place = max(number for number, loss in enumerate(test) if loss == lowest)
     least = NOTABLE * lowest
     rose, fell = test[-1] - lowest, judged[place] - judged[-1]
-    return place if rose >= least and fell >= least else None
+    # A hundredth of a lowest loss of 0 asks for nothing.
+    return place if min(rose, fell) >= least and min(rose, fell) > 0 else None

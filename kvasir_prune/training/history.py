@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -73,13 +74,13 @@ def read_csv(path: Path) -> History:
     """Read what `to_csv` wrote.
 
     Raises:
-        LedgerError: the file is damaged.
+        LedgerError: the file is damaged, or holds what is no finite number.
     """
     names = [field.name for field in fields(Epoch)][1:]
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
-        return tuple(Epoch(int(r["epoch"]), *(float(r[name]) for name in names)) for r in rows)
+        return tuple(Epoch(int(r["epoch"]), *(_finite(r, name) for name in names)) for r in rows)
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise LedgerError(
             "The training history is damaged.",
@@ -88,3 +89,10 @@ def read_csv(path: Path) -> History:
             expected=f"CSV with epoch, {', '.join(names)}",
             fix="restore the file from a copy, or start again in a new run folder",
         ) from None
+
+
+def _finite(row: Mapping[str, str], name: str) -> float:
+    value = float(row[name])
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value} in epoch {row['epoch']}")
+    return value
