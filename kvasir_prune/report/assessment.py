@@ -15,6 +15,7 @@ from kvasir_prune.errors import LedgerError
 from kvasir_prune.evaluation.answers import Answers
 from kvasir_prune.evaluation.class_groups import ClassGroups, named_groups
 from kvasir_prune.evaluation.comparison import Comparison, compare
+from kvasir_prune.evaluation.detection import detection
 from kvasir_prune.evaluation.flips import flips
 from kvasir_prune.evaluation.non_inferiority import judge
 from kvasir_prune.evaluation.resampling import REPLICATES
@@ -73,6 +74,7 @@ def assess(
     return Assessment(
         comparison=whole,
         grouped=None if groups is None else _grouped(before, after, groups, compared),
+        detection=None if groups is None else detection(before, after, groups, compared),
         verdicts={}
         if margin is None
         else {name: judge(whole.overall[name].difference, margin) for name in JUDGED},

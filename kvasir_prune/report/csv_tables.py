@@ -42,6 +42,8 @@ def csv_tables(record: Record) -> dict[str, str]:
         scopes = {"class": judged.comparison}
         if judged.grouped is not None:
             scopes["group"] = judged.grouped.comparison
+        if judged.detection is not None:
+            scopes["detection"] = judged.detection.comparison
         found |= {
             "metrics": _text(
                 "scope,name,metric,quantity,value,low,high", _metrics(judged.comparison, scopes)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from kvasir_prune.evaluation.changes import Change
 from kvasir_prune.evaluation.comparison import ClassComparison, Comparison
+from kvasir_prune.evaluation.detection import Detection
 from kvasir_prune.evaluation.flips import Flip
 from kvasir_prune.evaluation.significance import ChiSquared
 from kvasir_prune.report import captions, notation
@@ -48,6 +49,8 @@ METRICS: Mapping[str, Metric] = {
 def tables(assessment: Assessment) -> Iterator[Table]:
     """Yield all tables of an assessment; those of groups only where there are groups."""
     yield overall(assessment.comparison)
+    if assessment.detection is not None:
+        yield detected(assessment.detection)
     yield from _of_classes(assessment.comparison, "classes")
     if assessment.grouped is not None:
         yield from _of_classes(assessment.grouped.comparison, "groups")
@@ -105,6 +108,34 @@ def _sensitivity_row(one: ClassComparison) -> Row:
         notation.count(test.lost),
         notation.count(test.gained),
         notation.p_value(test.p_holm),
+    )
+
+
+def detected(found: Detection) -> Table:
+    """Return how images with and without disease are called before and after: two 2x2 tables."""
+    return Table(
+        "detection",
+        captions.of_table("detection"),
+        (
+            *columns("Shows", "Images"),
+            *columns("", "before", "after", group="Called disease")[1:],
+            *columns("", "before", "after", group="Called none")[1:],
+            *columns("", "before", "after", "change", group="Right (%)")[1:],
+            *columns("", "lost", "gained", "p", group="Flips")[1:],
+        ),
+        tuple(_detected_row(found, place) for place in (0, 1)),
+    )
+
+
+def _detected_row(found: Detection, place: int) -> Row:
+    one, was, now = found.comparison.classes[place], found.before[place], found.after[place]
+    calls = (*zip(was, now, strict=True),)
+    name, images, *rest = _sensitivity_row(one)
+    return (
+        name.capitalize(),
+        images,
+        *(notation.count(number) for pair in calls for number in pair),
+        *rest,
     )
 
 

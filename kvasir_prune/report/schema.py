@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kvasir_prune.data.findings import DataCheck
 from kvasir_prune.errors import RunFolderError
 from kvasir_prune.evaluation.comparison import Comparison
+from kvasir_prune.evaluation.detection import Detection
 from kvasir_prune.evaluation.flips import Flip
 from kvasir_prune.evaluation.latency import Latency
 from kvasir_prune.evaluation.non_inferiority import Verdict
@@ -175,13 +176,15 @@ class GroupedClasses(Part):
 class Assessment(Part):
     """The networks before and after on the test images, compared image by image.
 
-    `grouped` is None where the configuration names no groups; `verdicts`, on the accuracy and the
+    `grouped` is None where the configuration names no groups; `detection`, of any disease against
+    none, where it calls no group or every class abnormal; `verdicts`, on the accuracy and the
     balanced accuracy by name, is empty where it sets no margin; `prespecified` is whether that
     margin was set when the test images were evaluated.
     """
 
     comparison: Comparison
     grouped: GroupedClasses | None
+    detection: Detection | None
     verdicts: dict[str, Verdict]
     prespecified: bool | None
     flips: list[Flip]
