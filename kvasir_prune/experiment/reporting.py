@@ -100,8 +100,8 @@ def compare_runs(folders: Sequence[RunFolder], output: Path) -> Path:
 
     Args:
         folders: two or more; the others are compared with the first.
-        output: new or empty folder for `runs.html`, `runs.md` and `runs.json`, or one that holds
-            an earlier comparison.
+        output: new or empty folder for the files of `RUNS_FILES`, or one that holds an earlier
+            comparison.
 
     Returns:
         Path of the HTML file.

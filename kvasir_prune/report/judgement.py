@@ -81,7 +81,7 @@ def _of_classes(comparison: Comparison, kind: str) -> Iterator[Table]:
             *columns("", "before", "after", "change", group="Sensitivity (%)")[1:],
             *columns("", "lost", "gained", "p", group="Flips")[1:],
         ),
-        tuple(map(_sensitivity_row, comparison.classes)),
+        tuple(map(sensitivity_row, comparison.classes)),
     )
     yield Table(
         f"{kind}_metrics",
@@ -99,7 +99,8 @@ def _of_classes(comparison: Comparison, kind: str) -> Iterator[Table]:
     )
 
 
-def _sensitivity_row(one: ClassComparison) -> Row:
+def sensitivity_row(one: ClassComparison) -> Row:
+    """Return name, images, sensitivities with their change, flips and adjusted p of a class."""
     test = one.mcnemar
     return (
         notation.printable(one.name),
@@ -130,7 +131,7 @@ def detected(found: Detection) -> Table:
 def _detected_row(found: Detection, place: int) -> Row:
     one, was, now = found.comparison.classes[place], found.before[place], found.after[place]
     calls = (*zip(was, now, strict=True),)
-    name, images, *rest = _sensitivity_row(one)
+    name, images, *rest = sensitivity_row(one)
     return (
         name.capitalize(),
         images,
