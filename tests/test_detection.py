@@ -92,10 +92,13 @@ def test_the_report_prints_both_tables_and_the_csv_has_the_rates():
     after[:3], after[25] = 2, 1
     found = assessed(labels, labels, after, class_groups=GROUPS, abnormal=list(GROUPS))
     record = with_results(synthetic_record(NAMES), assessment=found)
-    line = next(
-        line for line in markdown.render(record, {}).splitlines() if line.startswith("| Disease ")
-    )
-    assert [cell.strip() for cell in line.split("|")[2:7]] == ["20", "20", "17", "0", "3"]
+    lines = [line.split("|")[1:-1] for line in markdown.render(record, {}).splitlines()]
+    cells = {line[0].strip(): [cell.strip() for cell in line[1:]] for line in lines if line}
+    assert cells["Disease"] == ["20", "0", "17", "3"]
+    assert cells["No disease"] == ["0", "20", "1", "19"]
+    assert cells["Specificity"][0] == "20"
+    assert cells["Specificity"][2].startswith("95.0 (")
+    assert cells["Specificity"][4:6] == ["1", "0"]
     said = next(c.answer for c in conclusions(record) if c.question == "Is disease missed?")
     assert "Of 20 images with disease (groups neoplastic and inflammatory), 100.0% are" in said
     assert "Of 20 images without disease, 100.0% are called none" in said

@@ -50,7 +50,7 @@ def tables(assessment: Assessment) -> Iterator[Table]:
     """Yield all tables of an assessment; those of groups only where there are groups."""
     yield overall(assessment.comparison)
     if assessment.detection is not None:
-        yield detected(assessment.detection)
+        yield from _of_detection(assessment.detection)
     yield from _of_classes(assessment.comparison, "classes")
     if assessment.grouped is not None:
         yield from _of_classes(assessment.grouped.comparison, "groups")
@@ -112,31 +112,34 @@ def sensitivity_row(one: ClassComparison) -> Row:
     )
 
 
-def detected(found: Detection) -> Table:
-    """Return how images with and without disease are called before and after: two 2x2 tables."""
-    return Table(
+def _of_detection(found: Detection) -> Iterator[Table]:
+    """Yield the 2x2 tables of disease or not, then sensitivity and specificity."""
+    names = [one.name.capitalize() for one in found.comparison.classes]
+    yield Table(
         "detection",
         captions.of_table("detection"),
         (
-            *columns("Shows", "Images"),
-            *columns("", "before", "after", group="Called disease")[1:],
-            *columns("", "before", "after", group="Called none")[1:],
-            *columns("", "before", "after", "change", group="Right (%)")[1:],
+            *columns("Shows", *names, group="Called before pruning"),
+            *columns("", *names, group="Called after pruning")[1:],
+        ),
+        tuple(
+            (name, *map(notation.count, (*was, *now)))
+            for name, was, now in zip(names, found.before, found.after, strict=True)
+        ),
+    )
+    yield Table(
+        "detection_metrics",
+        captions.of_table("detection_metrics"),
+        (
+            *columns("Metric (%)", "images", "before", "after", "change"),
             *columns("", "lost", "gained", "p", group="Flips")[1:],
         ),
-        tuple(_detected_row(found, place) for place in (0, 1)),
-    )
-
-
-def _detected_row(found: Detection, place: int) -> Row:
-    one, was, now = found.comparison.classes[place], found.before[place], found.after[place]
-    calls = (*zip(was, now, strict=True),)
-    name, images, *rest = sensitivity_row(one)
-    return (
-        name.capitalize(),
-        images,
-        *(notation.count(number) for pair in calls for number in pair),
-        *rest,
+        tuple(
+            (head, *sensitivity_row(one)[1:])
+            for head, one in zip(
+                ("Sensitivity", "Specificity"), found.comparison.classes, strict=True
+            )
+        ),
     )
 
 

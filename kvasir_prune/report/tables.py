@@ -47,6 +47,16 @@ class Table:
     total: Row | None = None
     is_matrix: bool = False
 
+    @property
+    def is_words(self) -> bool:
+        """Whether it wraps to any width, so that nobody has to move it sideways."""
+        return all(column.is_text for column in self.columns)
+
+    @property
+    def is_pairs(self) -> bool:
+        """Whether it says what is what, so that its headings need not be seen."""
+        return self.is_words and len(self.columns) == 2
+
 
 class NodeCounts(Protocol):
     """A layer, its nodes, and how many of them are what; None where that is not known."""
