@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 from typing import Any
 
+from pydantic import BaseModel
+
+from kvasir_prune.data.findings import Finding, LeakedPair
 from kvasir_prune.evaluation.calibration import CalibrationBin
 from kvasir_prune.evaluation.comparison import ClassComparison, Comparison
 from kvasir_prune.evaluation.flips import Flip
@@ -34,13 +37,11 @@ def csv_tables(record: Record) -> dict[str, str]:
         "latency": csv_text(
             ",".join(f.name for f in fields(Latency)), map(astuple, record.provenance.latency)
         ),
-        "layers": csv_text(
-            ",".join(Layer.model_fields), (vars(x).values() for x in results.layers)
-        ),
+        "layers": _parts(Layer, results.layers),
         "evolution": csv_text("removed,layer,split,loss,accuracy", _evolution(record)),
-        "training": csv_text(
-            ",".join(Epoch.model_fields), (vars(x).values() for x in results.training.epochs)
-        ),
+        "findings": _parts(Finding, results.data_check.findings),
+        "leaked_pairs": _parts(LeakedPair, results.data_check.leaked_pairs),
+        "training": _parts(Epoch, results.training.epochs),
     }
     if judged is not None:
         scopes = scopes_of(judged)
@@ -54,6 +55,10 @@ def csv_tables(record: Record) -> dict[str, str]:
             "flips": csv_text(",".join(f.name for f in fields(Flip)), map(astuple, judged.flips)),
         }
     return found
+
+
+def _parts(kind: type[BaseModel], parts: Iterable[BaseModel]) -> str:
+    return csv_text(",".join(kind.model_fields), (vars(part).values() for part in parts))
 
 
 def csv_text(header: str, lines: Iterable[Iterable[Any]]) -> str:

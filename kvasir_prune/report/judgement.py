@@ -14,8 +14,8 @@ from kvasir_prune.report import captions, notation
 from kvasir_prune.report.schema import Assessment
 from kvasir_prune.report.tables import Column, Row, Table, columns
 
-FLIPS_SHOWN = 100
-"""Flips listed and shown in the report; `flips.csv` lists all."""
+FLIPS_LISTED = 100
+"""Flips in the list, and in a print of the gallery; `flips.csv` has all."""
 
 Write = Callable[[float | None], str]
 
@@ -187,7 +187,7 @@ def _chi_squared(name: str, found: ChiSquared) -> str:
 
 
 def flipped(assessment: Assessment) -> Table:
-    """Return the images whose answer changed, the most harmful first, cut at `FLIPS_SHOWN`."""
+    """Return the images whose answer changed, the most harmful first, cut at `FLIPS_LISTED`."""
     return Table(
         "flips",
         captions.of_table("flips"),
@@ -198,7 +198,7 @@ def flipped(assessment: Assessment) -> Table:
             Column("named", "After", is_text=True),
             Column("sure (%)", "After"),
         ),
-        tuple(map(_flip_row, assessment.flips[:FLIPS_SHOWN])),
+        tuple(map(_flip_row, assessment.flips[:FLIPS_LISTED])),
     )
 
 

@@ -6,7 +6,7 @@ they rest on; `facts` holds the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,6 +89,15 @@ class NodeCounts(Protocol):
 def columns(first: str, *others: str, group: str = "") -> tuple[Column, ...]:
     """Return a column of text headed `first` and columns of numbers under one `group`."""
     return (Column(first, is_text=True), *(Column(head, group) for head in others))
+
+
+def pairs(key: str, facts: Mapping[str, str]) -> Table:
+    """Return a table that says what is what."""
+    heads = (Column("What", is_text=True), Column("Value", is_text=True))
+    rows = tuple(
+        (notation.printable(name), notation.printable(value)) for name, value in facts.items()
+    )
+    return Table(key, captions.of_table(key), heads, rows)
 
 
 def splits(record: Record) -> tuple[str, ...]:
