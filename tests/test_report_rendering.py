@@ -305,7 +305,7 @@ def test_summary_says_what_a_clinician_needs():
             "11 more of 150 images recognised",
             "an accuracy of 87.2% before and 84.7% after, a change of "
             "\N{MINUS SIGN}2.6 percentage points",
-            "By the accuracy, not shown: a loss of up to 2.0 points was to be acceptable",
+            "By the accuracy, not shown: a fall of up to 2.0 points was to be acceptable",
             "images with disease (group pathological), 92.4% are called a disease before pruning",
             "Recognised as disease before pruning and missed after it: ",
             "At least 6 images must change, all in one direction",
@@ -623,6 +623,9 @@ def test_rendering_never_imports_keras():
         (notation.points(13.333, 1), "+13.3"),
         (notation.points(0.02, 1), "+0.02"),
         (notation.points(0.0, 1), "0"),
+        (notation.signed_score(-0.0304), "\N{MINUS SIGN}0.030"),
+        (notation.signed_score(-0.0004), "\N{MINUS SIGN}0.0004"),
+        (notation.signed_score(0.0), "0"),
         (notation.points(None), "\N{EN DASH}"),
         (notation.count(None, notation.NOT_MEASURED), "not measured"),
         (notation.threshold(-1e-5), "\N{MINUS SIGN}1e-5"),

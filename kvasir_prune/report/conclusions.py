@@ -38,7 +38,7 @@ def _pairs(record: Record, assessment: Assessment) -> Iterator[tuple[str, str]]:
     whole = assessment.comparison
     yield "Did the network become worse?", _accuracy(whole)
     yield "Could that be chance?", _chance(whole)
-    yield "Is the loss within the margin?", _good_enough(record, assessment)
+    yield "Is a fall of the accuracy within the margin?", _good_enough(record, assessment)
     if assessment.detection is not None:
         yield "Is disease missed?", _disease(assessment, assessment.detection)
     yield "Which classes suffer?", _classes(whole)

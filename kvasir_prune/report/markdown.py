@@ -50,7 +50,7 @@ def render(record: Record, figure_files: Mapping[str, str]) -> str:
         {
             **values,
             "caveat": lambda key: _caveat(values["caveats"].get(key)),
-            "picture": lambda name: _picture(
+            "picture": lambda name: picture(
                 captions.of_figure(name, splits(record)), name, figure_files
             ),
         },
@@ -87,7 +87,14 @@ def _caveat(sentence: str | None) -> _Verbatim:
     return _Verbatim("" if sentence is None else f"\n*{_escaped(sentence)}*")
 
 
-def _picture(words: Words, name: str, files: Mapping[str, str]) -> _Verbatim:
+def picture(words: Words, name: str, files: Mapping[str, str]) -> str:
+    """Return a figure with its title and caption, as a template may set it.
+
+    Args:
+        words: of the figure.
+        name: of the figure.
+        files: as in `render`.
+    """
     if name in files:
         image = f"![{_escaped(words.alt)}]({quote(files[name])})"
     else:

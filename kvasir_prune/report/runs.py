@@ -70,7 +70,7 @@ def _tables(found: SideBySide) -> Iterator[Table]:
             captions.of_table("run_verdicts"),
             (
                 *(Column(head, is_text=True) for head in heads),
-                *columns("", "may lose", "change")[1:],
+                *columns("", "may fall by", "change")[1:],
                 Column("Verdict", is_text=True),
             ),
             rows,

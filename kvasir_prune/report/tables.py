@@ -147,7 +147,8 @@ def nodes_per_layer(layers: Sequence[NodeCounts]) -> Table:
     measured = [(layer.important, layer.zero, layer.worse) for layer in layers]
     sums = [_sum_of_known(column) for column in zip(*measured, strict=True)] or [None] * 3
     nodes = sum(layer.nodes for layer in layers)
-    removed = _sum_of_known([layer.removed for layer in layers])
+    # A layer that pruning did not come to has lost none.
+    reached = [layer.removed for layer in layers if layer.removed is not None]
     return Table(
         "nodes_per_layer",
         captions.of_table("nodes_per_layer"),
@@ -160,7 +161,7 @@ def nodes_per_layer(layers: Sequence[NodeCounts]) -> Table:
             _layer_row(layer.name, layer.nodes, known, layer.removed)
             for layer, known in zip(layers, measured, strict=True)
         ),
-        _layer_row("All layers", nodes, sums, removed),
+        _layer_row("All layers", nodes, sums, sum(reached) if reached else None),
     )
 
 
