@@ -49,6 +49,7 @@ def report(folder: RunFolder, config: RunConfig | None = None) -> Path:
         split=folder.split,
         data_check=folder.data_check,
         latency=folder.latency,
+        log=folder.log,
     )
     own = load_config(folder.config) if config is None else config
     with environment.repeatable_sums():

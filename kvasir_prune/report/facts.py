@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from kvasir_prune.evaluation.latency import Latency
+from kvasir_prune.progress import duration
 from kvasir_prune.report import captions, notation
+from kvasir_prune.report.run_times import ENDS
 from kvasir_prune.report.schema import EvolutionPoint, Measured, Record
 from kvasir_prune.report.tables import Column, Row, Table, columns, pairs
 from kvasir_prune.types import SPLITS
@@ -192,7 +194,7 @@ def _place(section: str, sections: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def provenance(record: Record) -> Iterator[Table]:
-    """Yield the times, the versions with the device or devices, and the digests."""
+    """Yield the times, those of the stages, the versions with the devices, and the digests."""
     found = record.provenance
     again = len(found.starts) - 1
     yield pairs(
@@ -201,8 +203,20 @@ def provenance(record: Record) -> Iterator[Table]:
             "Begun": found.begun,
             "Started again to compute": notation.plural(again, "time") if again > 0 else "never",
             "Last start": found.starts[-1] if found.starts else found.begun,
+            "Evaluated": found.stages[-1].ended if len(found.stages) == len(ENDS) else "not known",
             "Threads": notation.count(found.threads),
+            "Memory of the machine": (
+                "not known"
+                if found.memory_bytes is None
+                else f"{found.memory_bytes / 2**30:.1f} GiB"
+            ),
         },
+    )
+    yield Table(
+        "stages",
+        captions.of_table("stages"),
+        tuple(Column(head, is_text=True) for head in ("Stage", "Ended", "Took")),
+        tuple((one.stage, one.ended, duration(one.seconds)) for one in found.stages),
     )
     devices = {"device": ", then ".join(record.provenance.devices)}
     yield pairs("versions", {**record.provenance.versions, **devices})

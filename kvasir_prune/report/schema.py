@@ -190,12 +190,21 @@ class Assessment(Part):
     flips: list[Flip]
 
 
+class StageTime(Part):
+    """When a stage ended, ISO 8601 in UTC, and how many seconds it worked, stops left out."""
+
+    stage: str
+    ended: str
+    seconds: float
+
+
 class Provenance(Part):
     """What would be needed to do it again, and what belongs to this machine: times, latency.
 
     `begun` and `starts` are ISO 8601 in UTC; each start after the first went on after a stop.
-    `latency` is empty if it was not measured. `versions` are those of the run, `report_versions`
-    those that the report was computed with.
+    `stages` are those whose end the log tells. `memory_bytes` is that of the machine, None if not
+    known. `latency` is empty if it was not measured. `versions` are those of the run,
+    `report_versions` those that the report was computed with.
     """
 
     command: str
@@ -205,7 +214,9 @@ class Provenance(Part):
     devices: list[str]
     begun: str
     starts: list[str]
+    stages: list[StageTime] = []
     threads: int
+    memory_bytes: int | None = None
     latency: list[Latency]
     report_versions: dict[str, str]
     config_yaml: str
