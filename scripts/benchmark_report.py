@@ -7,6 +7,7 @@ The run is made once and kept in `--cache`. The machinery and what is in it:
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 from pathlib import Path
@@ -27,11 +28,16 @@ def main(
         "checkpoints/benchmark/report_time"
     ),
 ) -> None:
-    """Measure it; prints JSON: seconds of every report, their median, what was in it."""
+    """Measure it; prints JSON: time of every report, the load of the machine, what was in it."""
     make_run(ROOT / "configs" / "demo.yaml", cache)
-    times = list(seconds(cache, repetitions))
-    found = {"seconds": times, "median": statistics.median(times), **contents(cache)}
-    print(json.dumps(found, indent=2))
+    kinds = ("seconds", "processor_seconds")
+    times = zip(kinds, zip(*seconds(cache, repetitions), strict=True), strict=True)
+    found = {
+        name: {"median": statistics.median(part), "all": [round(one, 2) for one in part]}
+        for name, part in times
+    }
+    load = {"load_of_machine": os.getloadavg()[0], "processors": os.cpu_count()}
+    print(json.dumps({**found, **load, **contents(cache)}, indent=2))
 
 
 if __name__ == "__main__":
