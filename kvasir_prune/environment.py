@@ -105,3 +105,11 @@ def processor(facts: Path = Path("/proc/cpuinfo")) -> str:
     flags = (known.get("flags") or known.get("Features") or "").split()
     sets = " ".join(name for name in INSTRUCTION_SETS if name in flags)
     return f"CPU {model or platform.machine()} ({sets})"
+
+
+def memory_bytes() -> int | None:
+    """Return the memory of the machine; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

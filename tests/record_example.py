@@ -40,6 +40,7 @@ from kvasir_prune.report.schema import (
     Record,
     Results,
     Split,
+    StageTime,
     Training,
 )
 from kvasir_prune.report.turning_point import turning_point
@@ -257,7 +258,14 @@ def provenance() -> Provenance:
         devices=["CPU Example (avx2)"],
         begun="2020-06-01T08:00:00+00:00",
         starts=["2020-06-01T08:00:00+00:00", "2020-06-02T09:30:00+00:00"],
+        stages=[
+            StageTime(stage=stage, ended=f"2020-06-0{day}T12:00:00+00:00", seconds=3600.0 * day)
+            for day, stage in enumerate(
+                ("images", "training", "importance", "pruning", "evaluation"), start=1
+            )
+        ],
         threads=2,
+        memory_bytes=64 * 2**30,
         latency=[
             Latency(name, size, 40, time, time - 0.3, time + 0.5)
             for size, times in ((1, (31.2, 31.4, 19.8)), (32, (610.5, 611.0, 280.3)))

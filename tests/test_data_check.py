@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -273,7 +274,11 @@ def checked(root: Path, run: Path, **keys: object) -> dict[str, str]:
     listing = Listing.read(run / "split.csv")
     found = check(dataset, listing, 0, photographs=True, progress=Silent())
     (run / "check.json").write_text(found.model_dump_json())
-    assert len(found.leaked_pairs) == 0 or all(p.split == "test" for p in found.leaked_pairs)
+    assert all(pair.split != pair.other_split for pair in found.leaked_pairs)
+    of_test = [pair.split == "test" for pair in found.leaked_pairs]
+    assert of_test == sorted(of_test, reverse=True)
+    told = re.findall(r"([\d,]+) pairs lie across", " ".join(f.sentence for f in found.findings))
+    assert told in ([str(len(of_test))], [])
     return {finding.code: finding.outcome for finding in found.findings}
 
 
@@ -469,6 +474,9 @@ def test_the_traps_of_real_colonoscopy_frames_are_found_and_named(tmp_path, real
     for code in ("BLANK_REGION", "BORDER_TELLS_CLASS", "NEAR_DUPLICATES"):
         assert outcomes[code].outcome == "failed"
     assert outcomes["CLASS_BALANCE"].outcome == "warning"
-    leaked = {pair.label for pair in found.leaked_pairs}
-    assert leaked <= {"bbps-0-1", "bbps-2-3", "impacted-stool"}
+    leaked = {(pair.label, pair.path) for pair in found.leaked_pairs if pair.split == "test"}
+    for label, count in Counter(label for label, _ in leaked).items():
+        assert f"{label} {count}" in outcomes["NEAR_DUPLICATES"].sentence
+    most_alike = {pair.label for pair in found.leaked_pairs[:12]}
+    assert most_alike <= {"bbps-0-1", "bbps-2-3", "impacted-stool"}
     assert set(listing.splits) == set(SPLITS)

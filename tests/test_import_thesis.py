@@ -1,5 +1,6 @@
 """The text logs of 2020: whatever is left of them comes into a ledger and a report."""
 
+import csv
 import json
 import math
 import os
@@ -267,6 +268,12 @@ def test_the_command_imports_once_and_renews_its_report(tmp_path: Path, server: 
     assert server.call(*command, cwd=tmp_path).succeeded().out.split() == ["run/report/report.html"]
     page = (tmp_path / "run" / "report" / "report.html").read_text()
     assert page.count("<svg") == 3
+    said = server.call("status", "run", cwd=tmp_path).succeeded().out
+    assert "imported logs of 2020" in said
+    assert "5 of 22 nodes" in said
+    assert "0.80000 before, 0.12500 now" in said
+    as_json = json.loads(server.call("status", "run", "--json", cwd=tmp_path).succeeded().out)
+    assert (as_json["removed"], as_json["report"]) == (5, "run/report/report.html")
     shutil.rmtree(tmp_path / "run" / "report" / "figures")
     (tmp_path / "run" / "report" / "report.html").unlink()
     server.call("report", "run", cwd=tmp_path).succeeded()
@@ -277,6 +284,42 @@ def test_the_command_imports_once_and_renews_its_report(tmp_path: Path, server: 
     wrong = server.call("import-thesis", "logs", "--layers", "vgg", "--run-dir", "x", cwd=tmp_path)
     assert wrong.code == 2
     assert "first to last" in " ".join(wrong.err.split())
+
+
+def test_the_command_knows_the_layers_of_vgg16(tmp_path: Path, server: Server) -> None:
+    logs = write(tmp_path / "logs", important=None, zero=None, worse=None)
+    (logs / "Pruning" / "removed.txt").write_text("4095 0 7 \n1 \n511 \n")
+    command = ("import-thesis", "logs", "--layers", "vgg16", "--run-dir", "run")
+    server.call(*command, cwd=tmp_path).succeeded()
+    ledger = HDF5Ledger(tmp_path / "run" / "pruning.h5")
+    assert [layer.name for layer in ledger.layers[:3]] == ["fc2", "fc1", "block5_conv3"]
+    assert ledger.state.removed_by_name() == {
+        "fc2": (4095, 0, 7),
+        "fc1": (1,),
+        "block5_conv3": (511,),
+    }
+
+
+def test_the_tables_are_csv_files_and_figures_have_their_captions(tmp_path):
+    _, record, text = imported(write(tmp_path / "logs"), tmp_path / "run")
+    tables = {
+        path.stem: list(csv.DictReader(path.open(newline="")))
+        for path in (tmp_path / "run" / "report" / "tables").iterdir()
+    }
+    assert {row["name"]: row["removed"] for row in tables["layers"]} == {
+        "conv": "",
+        "wide": "3",
+        "last": "2",
+    }
+    values = {(row["removed"], row["split"], row["quantity"]): row for row in tables["evolution"]}
+    assert len(values) == sum(len(one["values"]) for one in record["series"])
+    assert float(values["2", "test", "loss"]["value"]) == 0.7
+    assert {row["file"]: row["found"] for row in tables["found"]} == record["found"]
+    for title in ("Loss while nodes were removed", "Accuracy while nodes were removed"):
+        assert f"**{title}**" in text
+    assert "lower is better" in text
+    assert "| All layers | 22 | " in re.sub(" +", " ", text)
+    assert "| 5 | 22.7% |" in re.sub(" +", " ", text)
 
 
 def test_vgg16_is_named_from_the_first_convolution_to_fc2():

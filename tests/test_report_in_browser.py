@@ -1,6 +1,7 @@
 """The report as a browser shows it: on a screen, in the dark, on paper."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,19 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 # Width and height inside the margins of 15 and 16 mm, at 96 pixels an inch.
 PAPERS = {"A4": (680, 1001), "Letter": (702, 934)}
+SHEETS = {"A4": (0, 0, 596, 843), "Letter": (0, 0, 612, 792)}
+PAGE_SIZE = re.compile(rb"/MediaBox ?\[(.*?)\]")
 WIDER_THAN = """width => [...document.querySelectorAll("table, svg, img, pre")]
     .map(element => [element, element.getBoundingClientRect()])
     .filter(([_, box]) => box.width && box.right > width + 1)
     .map(([element, box]) => [element.closest("[id]").id, element.tagName, box.right])"""
+OVERFLOWS = """[...document.querySelectorAll(".scroll")].map(element => [
+    (element.querySelector("table") || element.parentElement).id,
+    element.scrollWidth - element.clientWidth, element.tabIndex === 0])"""
+HEADINGS = """[...document.querySelectorAll("table")]
+    .filter(table => table.getBoundingClientRect().height)
+    .map(table => [table.id, table.tBodies[0].rows[0].cells.length,
+        table.tHead.getBoundingClientRect().height])"""
 MANY = [f"class {i} of many" for i in range(23)]
 
 
@@ -82,6 +92,26 @@ def test_on_a_telephone_only_tables_and_figures_scroll_sideways(page, report):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_whatever_overflows_can_be_reached_by_the_keyboard_and_words_never_do(page, report, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(report.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    found = page.evaluate(OVERFLOWS)
+    assert [name for name, hidden, stops in found if hidden > 0 and not stops] == []
+    assert sum(stops for _, _, stops in found) > 10
+    assert [n for n, _, stops in found if n in ("table-checklist", "table-digests") and stops] == []
+    # Otherwise a screen reader lists every table as a landmark of its own.
+    assert page.evaluate("document.querySelectorAll('[role=region]').length") == 0
+
+
+def test_headings_of_columns_are_seen_wherever_there_are_more_than_two(page, report):
+    page.goto(report.as_uri())
+    heights = page.evaluate(HEADINGS)
+    assert len(heights) > 10
+    assert [name for name, columns, height in heights if columns > 2 and height < 10] == []
+
+
 @pytest.mark.parametrize("paper", PAPERS)
 def test_nothing_is_cut_on_paper_and_the_summary_fits_a_page(page, report, paper):
     width, height = PAPERS[paper]
@@ -94,4 +124,7 @@ def test_nothing_is_cut_on_paper_and_the_summary_fits_a_page(page, report, paper
     )
     assert summary <= height
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(29, 33, 37)"
-    assert page.pdf(format=paper).startswith(b"%PDF")
+    pages = PAGE_SIZE.findall(page.pdf(format=paper, prefer_css_page_size=True))
+    assert len(pages) > 5
+    # Points of 1/72 inch; the style sheet leaves the size of the paper to the reader.
+    assert {tuple(map(round, map(float, size.split()))) for size in pages} == {SHEETS[paper]}

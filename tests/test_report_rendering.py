@@ -406,6 +406,25 @@ def test_evolution_table_ends_each_layer_in_the_order_of_pruning():
     assert [number(text) for text in printed[-1][2:5]] == [0.4103, 0.1920, 0.2818]
 
 
+def test_the_images_of_each_class_are_counted_in_each_set_with_their_share():
+    printed = page("thesis").table("class_balance")
+    assert printed[0] == [CLASSES[0], "150", "12.5%", "150", "12.5%", "700", "12.5%", "1,000"]
+    assert [row[0] for row in printed] == [*CLASSES, "All classes"]
+    totals = ["1,200", "100.0%", "1,200", "100.0%", "5,600", "100.0%", "8,000"]
+    assert printed[-1][1:] == totals
+
+
+def test_every_finding_stands_with_its_code_and_severity():
+    findings = record("thesis").results.data_check.findings
+    expected = [[f"{f.title} ({f.code}, {f.severity})", f.outcome] for f in findings]
+    assert [row[:2] for row in page("thesis").table("data_check")] == expected
+
+
+def test_files_found_are_files_used_and_files_skipped():
+    found = dict(page("thesis").table("data"))
+    assert (found["Image files read"], found["Images used"]) == ("8,002", "8,000")
+
+
 def test_split_deviation_is_set_test_first():
     printed = page("thesis").table("split_deviation")
     assert printed[0] == [CLASSES[0], "\N{MINUS SIGN}0.15", "\N{MINUS SIGN}0.10", "+0.25"]
@@ -439,8 +458,8 @@ def test_summary_says_what_a_clinician_needs():
             "11 more of 150 images recognised",
             "an accuracy of 87.2% before and 84.7% after, a change of "
             "\N{MINUS SIGN}2.6 percentage points",
-            "By the accuracy, not shown: a loss of up to 2.0 points was to be acceptable",
-            "of the group pathological",
+            "By the accuracy, not shown: a fall of up to 2.0 points was to be acceptable",
+            "images with disease (group pathological), 92.4% are called a disease before pruning",
             "Recognised as disease before pruning and missed after it: ",
             "At least 6 images must change, all in one direction",
             "With reservations. These checks of the images failed: borders and corners",
@@ -789,6 +808,9 @@ def test_rendering_never_imports_keras():
         (notation.points(13.333, 1), "+13.3"),
         (notation.points(0.02, 1), "+0.02"),
         (notation.points(0.0, 1), "0"),
+        (notation.signed_score(-0.0304), "\N{MINUS SIGN}0.030"),
+        (notation.signed_score(-0.0004), "\N{MINUS SIGN}0.0004"),
+        (notation.signed_score(0.0), "0"),
         (notation.points(None), "\N{EN DASH}"),
         (notation.count(None, notation.NOT_MEASURED), "not measured"),
         (notation.threshold(-1e-5), "\N{MINUS SIGN}1e-5"),

@@ -16,7 +16,7 @@ from kvasir_prune.cli.layer_list import layers_named
 from kvasir_prune.cli.plan import document_of, sentences_of, table_of
 from kvasir_prune.cli.progress import RichProgress
 from kvasir_prune.cli.resuming import console, farewell, own_command
-from kvasir_prune.cli.running import folder_of, load_keras, run_until
+from kvasir_prune.cli.running import folder_of, load_keras, refuse_ignored, run_until
 from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.cli.status import status_table, watch_status
 from kvasir_prune.cli.supervisor import supervise, without_retries
@@ -139,8 +139,11 @@ def report(
     run_dir: RunDir = None,
     set_: Set = None,
     output: Annotated[
-        Path, typer.Option("--output", help="With several runs: folder of the comparison.")
-    ] = Path("comparison"),
+        Path | None,
+        typer.Option(
+            "--output", help="With several runs: folder of the comparison; default: comparison."
+        ),
+    ] = None,
 ) -> None:
     """Evaluate and write the report; after the evaluation it is written without TensorFlow.
 
@@ -149,20 +152,25 @@ def report(
     With the folders of several finished runs, writes them side by side: the pruned networks of the
     others compared with that of the first, image by image, where they have the same test images.
     """
-    if len(what) == 1:
-        config, folder = what[0], run_dir
-        if RunFolder(config).imported.exists():
-            from kvasir_prune.experiment.importing import renew_imported
+    if len(what) > 1:
+        refuse_ignored(
+            {"--run-dir": run_dir, "--set": set_}, "is not for several runs; give their folders"
+        )
+        from kvasir_prune.experiment.reporting import compare_runs
 
-            print(renew_imported(RunFolder(config)))
-            return
-        if config.is_dir():
-            config, folder = config / "config.yaml", run_dir or config
-        run_until("report", config, folder, set_, renew_report=True)
+        print(compare_runs([RunFolder(folder) for folder in what], output or Path("comparison")))
         return
-    from kvasir_prune.experiment.reporting import compare_runs
+    refuse_ignored({"--output": output}, "is for several runs")
+    config, folder = what[0], run_dir
+    if RunFolder(config).imported.exists():
+        refuse_ignored({"--run-dir": run_dir, "--set": set_}, "is not for imported logs")
+        from kvasir_prune.experiment.importing import renew_imported
 
-    print(compare_runs([RunFolder(folder) for folder in what], output))
+        print(renew_imported(RunFolder(config)))
+        return
+    if config.is_dir():
+        config, folder = config / "config.yaml", run_dir or config
+    run_until("report", config, folder, set_, renew_report=True)
 
 
 @app.command("plan")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+import typer
 
 from kvasir_prune.cli.progress import RichProgress
 from kvasir_prune.cli.resuming import console, farewell, own_command, telling_how_to_go_on
@@ -92,3 +95,18 @@ def load_keras() -> None:
 def folder_of(config: RunConfig, run_dir: Path | None) -> RunFolder:
     """Return the folder that was asked for, or the default."""
     return RunFolder(run_dir or Path("checkpoints") / config.name)
+
+
+def refuse_ignored(options: Mapping[str, object], why: str) -> None:
+    """Refuse options that would be ignored here.
+
+    Args:
+        options: name -> value; those without a value were not given.
+        why: what is said of the first that was.
+
+    Raises:
+        typer.BadParameter: one was given.
+    """
+    for name, value in options.items():
+        if value:
+            raise typer.BadParameter(why, param_hint=name)

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from kvasir_prune.experiment.folder import RunFolder
-from kvasir_prune.experiment.status import FINISHED, Status, status_of
+from kvasir_prune.experiment.status import FINISHED, IMPORTED, Status, status_of
 
 EVERY_S = 2.0
 
@@ -32,6 +32,6 @@ def watch_status(folder: RunFolder) -> None:
         while True:
             status = status_of(folder)
             live.update(status_table(status), refresh=True)
-            if status.stage == FINISHED:
+            if status.stage in (FINISHED, IMPORTED):
                 return
             time.sleep(EVERY_S)

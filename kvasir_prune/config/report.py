@@ -19,7 +19,7 @@ class ReportConfig(Section):
     """What the report asks of the pruned network. Set it before you look at the test images."""
 
     non_inferiority_margin: Annotated[float, Field(ge=0.001, lt=1.0)] | None = None
-    """The loss of test accuracy that would still be acceptable, 0.02 for two percentage points; it
+    """The fall of test accuracy that would still be acceptable, 0.02 for two percentage points; it
     is a clinical choice, so there is no default, and null gives no verdict."""
     class_groups: dict[str, ClassNames] = Field(default={})
     """Groups of classes, such as `pathological: [polyps, esophagitis]`, that are also compared as

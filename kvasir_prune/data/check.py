@@ -13,6 +13,7 @@ from kvasir_prune.data import judging, judging_looks
 from kvasir_prune.data.blank_regions import blank_regions
 from kvasir_prune.data.dataset import Dataset
 from kvasir_prune.data.findings import (
+    PAIRS_KEPT,
     BlankRegion,
     DataCheck,
     Finding,
@@ -26,7 +27,6 @@ from kvasir_prune.data.shortcuts import predictability, size_tells
 from kvasir_prune.progress import Progress
 from kvasir_prune.types import SPLITS, TEST, TRAIN, VALIDATION
 
-PAIRS_SHOWN = 12
 _BENCHMARK = "Not looked for in a benchmark set."
 
 
@@ -145,19 +145,17 @@ def _look_alikes(images: _Images, pairs: Sequence[Pair]) -> list[list[str]]:
 
 
 def _leaked(images: _Images, pairs: Sequence[Pair]) -> Iterator[LeakedPair]:
-    """Yield the pairs of a test image and another split's, the most alike first."""
+    """Yield the pairs across splits, those of a test image first, then the most alike."""
     listing = images.listing
-    across = [
-        p for p in pairs if (listing.splits[p.first] == TEST) != (listing.splits[p.second] == TEST)
-    ]
-    for pair in sorted(across, key=lambda pair: -pair.correlation)[:PAIRS_SHOWN]:
-        test, other = sorted(
-            (pair.first, pair.second), key=lambda place: listing.splits[place] != TEST
-        )
+    splits = listing.splits
+    across = [pair for pair in pairs if splits[pair.first] != splits[pair.second]]
+    across.sort(key=lambda p: (TEST not in (splits[p.first], splits[p.second]), -p.correlation))
+    for pair in across[:PAIRS_KEPT]:
+        one, other = sorted((pair.first, pair.second), key=lambda place: splits[place] != TEST)
         yield LeakedPair(
-            path=listing.paths[test],
-            split=TEST,
-            label=listing.classes[test],
+            path=listing.paths[one],
+            split=splits[one],
+            label=listing.classes[one],
             other_path=listing.paths[other],
             other_split=listing.splits[other],
             other_label=listing.classes[other],

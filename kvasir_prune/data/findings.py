@@ -104,8 +104,14 @@ class Finding(BaseModel):
     sentence: str
 
 
+PAIRS_KEPT = 10_000
+"""Near-duplicates across splits that are named, at most; the finding counts all."""
+PAIRS_PICTURED = 12
+"""Those of them that a report shows side by side, at most."""
+
+
 class LeakedPair(BaseModel):
-    """Two near-duplicates in different splits, by their paths."""
+    """Two near-duplicates in different splits, by their paths; a test image comes first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -125,7 +131,8 @@ class DataCheck(BaseModel):
         findings: in the order in which they are told.
         look_alikes: sets of test images that are near-duplicates of each other, by their paths;
             together they say no more than one of them.
-        leaked_pairs: the most alike near-duplicates of test images elsewhere, at most 12.
+        leaked_pairs: near-duplicates across splits, at most `PAIRS_KEPT`; those of test images
+            first, then the most alike.
         predictability: region -> how well it alone tells the class; None if not assessed.
         blank_regions: the largest first.
     """

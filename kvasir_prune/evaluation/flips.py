@@ -13,6 +13,8 @@ from kvasir_prune.evaluation.class_groups import ClassGroups
 
 Kind = Literal["lost", "changed", "gained"]
 _ORDER: tuple[Kind, ...] = ("lost", "changed", "gained")
+PICTURED = 1000
+"""Flips of which a picture is kept and shown, at most; the most harmful come first."""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,11 @@ class Run:
         if known[-1:] == [device]:
             self.folder.write_record(self.record)
             return
-        entry = {"device": device, "since": self.record["starts"][-1]}
+        entry = {
+            "device": device,
+            "since": self.record["starts"][-1],
+            "memory_bytes": environment.memory_bytes(),
+        }
         self.record = {**self.record, "devices": [*self.record["devices"], entry]}
         self.folder.write_record_for_good(self.record)
 

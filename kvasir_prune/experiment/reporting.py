@@ -49,6 +49,7 @@ def report(folder: RunFolder, config: RunConfig | None = None) -> Path:
         split=folder.split,
         data_check=folder.data_check,
         latency=folder.latency,
+        log=folder.log,
     )
     own = load_config(folder.config) if config is None else config
     with environment.repeatable_sums():
@@ -100,8 +101,8 @@ def compare_runs(folders: Sequence[RunFolder], output: Path) -> Path:
 
     Args:
         folders: two or more; the others are compared with the first.
-        output: new or empty folder for `runs.html`, `runs.md` and `runs.json`, or one that holds
-            an earlier comparison.
+        output: new or empty folder for the files of `RUNS_FILES`, or one that holds an earlier
+            comparison.
 
     Returns:
         Path of the HTML file.

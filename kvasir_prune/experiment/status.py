@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from kvasir_prune.progress import duration
 from kvasir_prune.training.history import read_csv
 
 FINISHED = "finished"
+IMPORTED = "imported logs of 2020; there is nothing left to do"
 Facts = dict[str, Any]
 
 
@@ -27,7 +29,7 @@ class Status:
     """Where a run stands.
 
     Attributes:
-        stage: the stage it is in, or `FINISHED`.
+        stage: the stage it is in, or `FINISHED`; `IMPORTED` where the folder holds no run.
         facts: as far as they are known, by name; seconds, losses in nats, accuracies in [0, 1].
             started, devices; epochs, validation_loss, validation_accuracy; importance_nodes,
             importance_done; nodes, layer, layer_nodes, layer_done, layer_removed, layer_ignored,
@@ -40,7 +42,9 @@ class Status:
 
     def lines(self) -> dict[str, str]:
         """Return what there is to say, label -> words."""
-        facts, words = self.facts, {"stage": self.stage, "started": str(self.facts["started"])}
+        facts, words = self.facts, {"stage": self.stage}
+        if "started" in facts:
+            words["started"] = str(facts["started"])
         if "epochs" in facts:
             words["epochs"] = str(facts["epochs"])
             words["validation"] = (
@@ -63,11 +67,10 @@ class Status:
 
 
 def _pruning_lines(facts: Facts) -> dict[str, str]:
-    words = {
-        "removed": f"{facts['removed']} of {facts['nodes']} nodes in {facts['evaluations']} "
-        "evaluations",
-        "loss": f"{facts['loss_before']:.5f} before, {facts['loss']:.5f} now",
-    }
+    made = f" in {facts['evaluations']} evaluations" if "evaluations" in facts else ""
+    words = {"removed": f"{facts['removed']} of {facts['nodes']} nodes{made}"}
+    if {"loss_before", "loss"} <= facts.keys():
+        words["loss"] = f"{facts['loss_before']:.5f} before, {facts['loss']:.5f} now"
     if "layer" in facts:
         words["layer"] = (
             f"{facts['layer']}: {facts['layer_done']} of {facts['layer_nodes']} nodes done; "
@@ -84,6 +87,8 @@ def status_of(folder: RunFolder) -> Status:
         LedgerError: a file of the run is damaged.
     """
     record = folder.read_record()
+    if record is None and folder.imported.exists():
+        return Status(IMPORTED, _imported(folder))
     if record is None:
         raise RunFolderError(
             "This folder is no run.",
@@ -128,6 +133,18 @@ def stage_of(folder: RunFolder, record: Mapping[str, Any]) -> str:
         if stage == "prune" and not _is_pruned(folder):
             return stage
     return FINISHED
+
+
+def _imported(folder: RunFolder) -> Facts:
+    """Return what the ledger of imported logs says; a loss that was not logged is absent."""
+    ledger = HDF5Ledger(folder.ledger)
+    facts: Facts = {
+        "nodes": sum(layer.nodes for layer in ledger.layers),
+        "removed": ledger.state.removals,
+    }
+    losses = {"loss_before": ledger.baseline.loss, "loss": ledger.state.current.loss}
+    facts |= {name: value for name, value in losses.items() if math.isfinite(value)}
+    return {**facts, "report": str(folder.report / "report.html")}
 
 
 def _is_pruned(folder: RunFolder) -> bool:

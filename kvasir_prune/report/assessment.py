@@ -11,8 +11,9 @@ from kvasir_prune.data.listing import Listing
 from kvasir_prune.evaluation.answers import Answers
 from kvasir_prune.evaluation.class_groups import ClassGroups, named_groups
 from kvasir_prune.evaluation.comparison import Comparison, compare
+from kvasir_prune.evaluation.detection import detection
 from kvasir_prune.evaluation.flips import flips
-from kvasir_prune.evaluation.non_inferiority import judge
+from kvasir_prune.evaluation.non_inferiority import Verdict, judge
 from kvasir_prune.evaluation.resampling import REPLICATES
 from kvasir_prune.evaluation.store import SplitLogits
 from kvasir_prune.report.schema import Assessment, GroupedClasses
@@ -59,12 +60,18 @@ def assess(
     return Assessment(
         comparison=whole,
         grouped=None if groups is None else _grouped(before, after, groups, compared),
-        verdicts={}
-        if margin is None
-        else {name: judge(whole.overall[name].difference, margin) for name in JUDGED},
+        detection=None if groups is None else detection(before, after, groups, compared),
+        verdicts=verdicts(whole, margin),
         prespecified=None if margin is None else margin == earlier_margin,
         flips=flips(before, after, listing.paths, classes, groups),
     )
+
+
+def verdicts(whole: Comparison, margin: float | None) -> dict[str, Verdict]:
+    """Hold the differences of `JUDGED` against a margin; empty without one."""
+    if margin is None:
+        return {}
+    return {name: judge(whole.overall[name].difference, margin) for name in JUDGED}
 
 
 def _grouped(

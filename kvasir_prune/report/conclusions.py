@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kvasir_prune.evaluation.comparison import ClassComparison, Comparison, has_few_groups
+from kvasir_prune.evaluation.detection import Detection
 from kvasir_prune.evaluation.intervals import Estimate
 from kvasir_prune.evaluation.significance import ALPHA
 from kvasir_prune.report import captions, notation
-from kvasir_prune.report.schema import Assessment, GroupedClasses, Record
+from kvasir_prune.report.schema import Assessment, Record
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ def _pairs(record: Record, assessment: Assessment) -> Iterator[tuple[str, str]]:
     whole = assessment.comparison
     yield "Did the network become worse?", _accuracy(whole)
     yield "Could that be chance?", _chance(whole)
-    yield "Is the loss within the margin?", _good_enough(record, assessment)
-    if assessment.grouped is not None and assessment.grouped.abnormal:
-        yield "Is disease missed?", _disease(assessment, assessment.grouped)
+    yield "Is a fall of the accuracy within the margin?", _good_enough(record, assessment)
+    if assessment.detection is not None:
+        yield "Is disease missed?", _disease(assessment, assessment.detection)
     yield "Which classes suffer?", _classes(whole)
     yield "What could these images have shown?", _power(whole)
 
@@ -137,23 +138,26 @@ def _good_enough(record: Record, assessment: Assessment) -> str:
     return " ".join(said)
 
 
-def _disease(assessment: Assessment, grouped: GroupedClasses) -> str:
-    said = " ".join(
-        _of_group(one) for one in grouped.comparison.classes if one.name in grouped.abnormal
-    )
+def _disease(assessment: Assessment, found: Detection) -> str:
+    sick, well = found.comparison.classes
+    groups = notation.listing([notation.printable(name) for name in found.groups])
+    word = "group" if len(found.groups) == 1 else "groups"
     missed = sum(flip.missed_disease for flip in assessment.flips)
     newly = notation.plural(missed, "image") if missed else "none"
-    return f"{said} Recognised as disease before pruning and missed after it: {newly}."
+    return (
+        f"{_called(sick, f'with disease ({word} {groups})', 'a disease')} "
+        f"{_called(well, 'without disease', 'none')} "
+        f"Recognised as disease before pruning and missed after it: {newly}."
+    )
 
 
-def _of_group(one: ClassComparison) -> str:
-    name = notation.printable(one.name)
+def _called(one: ClassComparison, shown: str, called: str) -> str:
     if one.images == 0:
-        return f"There are no test images of the group {name}."
+        return f"There are no test images {shown}."
     change = one.metrics["sensitivity"]
     return (
-        f"Of {notation.plural(one.images, 'image')} of the group {name}, "
-        f"{notation.tenths(change.before.value)}% are called {name} before pruning and "
+        f"Of {notation.plural(one.images, 'image')} {shown}, "
+        f"{notation.tenths(change.before.value)}% are called {called} before pruning and "
         f"{notation.tenths(change.after.value)}% after it: {_points(change.difference)}."
     )
 

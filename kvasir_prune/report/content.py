@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kvasir_prune.report import captions, conclusions, facts, judgement, notation, summary, tables
+from kvasir_prune.report import (
+    captions,
+    conclusions,
+    facts,
+    images,
+    judgement,
+    notation,
+    summary,
+    tables,
+)
 from kvasir_prune.report.schema import Record
 from kvasir_prune.report.tables import Table
 
@@ -71,9 +80,10 @@ def _tables(record: Record) -> list[Table]:
         facts.cost(record),
         facts.latency(record),
         facts.pruning(record),
-        facts.data(record),
-        facts.data_check(record),
-        facts.split_deviation(record),
+        images.data(record),
+        images.class_balance(record),
+        images.data_check(record),
+        images.split_deviation(record),
         *facts.provenance(record),
         facts.checklist(_sections(record)),
     ]

@@ -1,18 +1,19 @@
-"""The report's other tables: evolution, training, cost, choice of nodes, images, provenance."""
+"""The report's other tables: evolution, training, cost, choice of nodes, provenance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from kvasir_prune.evaluation.latency import Latency
+from kvasir_prune.progress import duration
 from kvasir_prune.report import captions, notation
+from kvasir_prune.report.run_times import ENDS
 from kvasir_prune.report.schema import EvolutionPoint, Measured, Record
-from kvasir_prune.report.tables import Column, Row, Table, columns, splits
+from kvasir_prune.report.tables import Column, Row, Table, columns, pairs
 from kvasir_prune.types import SPLITS
 
 _TEST_FIRST = tuple(reversed(SPLITS))
-_SKIPPED_SHOWN = 20
 
 
 def evolution(record: Record) -> Table:
@@ -132,7 +133,7 @@ def pruning(record: Record) -> Table:
     """Return how the nodes were chosen."""
     choice = record.results.pruning
     ignore = choice.ignore_below
-    return _pairs(
+    return pairs(
         "pruning",
         {
             "Strategy": captions.strategy(choice.strategy),
@@ -161,73 +162,6 @@ def _nodes_open(record: Record) -> int:
     """Return the nodes of the layers that were open to pruning."""
     return sum(
         one.nodes for one in record.results.layers if one.name in record.results.pruning.layers
-    )
-
-
-def data(record: Record) -> Table:
-    """Return where the images came from and what was done to them."""
-    images = record.results.data
-    conversions = [f"{kind}: {notation.count(n)}" for kind, n in images.conversions.items()]
-    return _pairs(
-        "data",
-        {
-            "Source": images.source,
-            "Images": notation.count(images.images),
-            "In the sets": ", ".join(
-                f"{notation.split_name(name)} {notation.count(record.results.splits[name].images)}"
-                for name in splits(record)
-            ),
-            "Classes": notation.count(len(record.results.classes)),
-            "Size in the network": " \N{MULTIPLICATION SIGN} ".join(map(str, images.image_side_px))
-            + " px",
-            "Groups of images kept together": (
-                "not grouped" if images.groups is None else notation.count(images.groups)
-            ),
-            "Made black": captions.note(
-                "blanked", where="; ".join(map(notation.rectangle, images.blanked))
-            )
-            if images.blanked
-            else captions.note("no_blanked"),
-            "Converted": ", ".join(conversions) or captions.note("no_conversions"),
-            "Skipped": _skipped(images.skipped),
-        },
-    )
-
-
-def _skipped(files: Sequence[str]) -> str:
-    if not files:
-        return captions.note("no_skipped")
-    more = len(files) - _SKIPPED_SHOWN
-    ending = f"; and {notation.count(more)} more, listed in report.json" if more > 0 else ""
-    return "; ".join(files[:_SKIPPED_SHOWN]) + ending
-
-
-def data_check(record: Record) -> Table:
-    """Return what the checks of the images found."""
-    return Table(
-        "data_check",
-        captions.of_table("data_check"),
-        tuple(Column(head, is_text=True) for head in ("Check", "Outcome", "What was found")),
-        tuple(
-            (one.title, one.outcome, notation.printable(one.sentence))
-            for one in record.results.data_check.findings
-        ),
-    )
-
-
-def split_deviation(record: Record) -> Table:
-    """Return achieved minus intended share of each class in each split, in percentage points."""
-    deviation = record.results.data.split_deviation_percent
-    order = [SPLITS.index(name) for name in _TEST_FIRST]
-    known = [name for name in record.results.classes if name in deviation]
-    return Table(
-        "split_deviation",
-        captions.of_table("split_deviation"),
-        columns("Class", *(notation.split_name(name) for name in _TEST_FIRST)),
-        tuple(
-            (notation.printable(name), *(notation.points(deviation[name][i]) for i in order))
-            for name in known
-        ),
     )
 
 
@@ -260,27 +194,31 @@ def _place(section: str, sections: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def provenance(record: Record) -> Iterator[Table]:
-    """Yield the times, the versions with the device or devices, and the digests."""
+    """Yield the times, those of the stages, the versions with the devices, and the digests."""
     found = record.provenance
     again = len(found.starts) - 1
-    yield _pairs(
+    yield pairs(
         "times",
         {
             "Begun": found.begun,
             "Started again to compute": notation.plural(again, "time") if again > 0 else "never",
             "Last start": found.starts[-1] if found.starts else found.begun,
+            "Evaluated": found.stages[-1].ended if len(found.stages) == len(ENDS) else "not known",
             "Threads": notation.count(found.threads),
+            "Memory of the machine": (
+                "not known"
+                if found.memory_bytes is None
+                else f"{found.memory_bytes / 2**30:.1f} GiB"
+            ),
         },
     )
-    devices = {"device": ", then ".join(record.provenance.devices)}
-    yield _pairs("versions", {**record.provenance.versions, **devices})
-    yield _pairs("report_versions", record.provenance.report_versions)
-    yield _pairs("digests", record.provenance.digests)
-
-
-def _pairs(key: str, facts: Mapping[str, str]) -> Table:
-    heads = (Column("What", is_text=True), Column("Value", is_text=True))
-    rows = tuple(
-        (notation.printable(name), notation.printable(value)) for name, value in facts.items()
+    yield Table(
+        "stages",
+        captions.of_table("stages"),
+        tuple(Column(head, is_text=True) for head in ("Stage", "Ended", "Took")),
+        tuple((one.stage, one.ended, duration(one.seconds)) for one in found.stages),
     )
-    return Table(key, captions.of_table(key), heads, rows)
+    devices = {"device": ", then ".join(record.provenance.devices)}
+    yield pairs("versions", {**record.provenance.versions, **devices})
+    yield pairs("report_versions", record.provenance.report_versions)
+    yield pairs("digests", record.provenance.digests)

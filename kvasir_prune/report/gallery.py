@@ -6,8 +6,10 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kvasir_prune.report import notation
-from kvasir_prune.report.judgement import FLIPS_SHOWN, what_happened
+from kvasir_prune.data.findings import PAIRS_PICTURED
+from kvasir_prune.evaluation.flips import PICTURED
+from kvasir_prune.report import captions, notation
+from kvasir_prune.report.judgement import what_happened
 from kvasir_prune.report.schema import Record
 from kvasir_prune.types import TEST
 
@@ -32,7 +34,7 @@ def gallery(record: Record, pictures: Mapping[str, bytes]) -> list[Picture]:
         pictures: JPEG files by the paths of their images.
     """
     assessment = record.results.assessment
-    flips = [] if assessment is None else assessment.flips[:FLIPS_SHOWN]
+    flips = [] if assessment is None else assessment.flips[:PICTURED]
     return [
         Picture(
             address=_address(pictures[flip.path]),
@@ -45,6 +47,15 @@ def gallery(record: Record, pictures: Mapping[str, bytes]) -> list[Picture]:
         for flip in flips
         if flip.path in pictures
     ]
+
+
+def not_pictured(record: Record, shown: int) -> str:
+    """Say how many flips the gallery leaves to `flips.csv`; empty if none."""
+    assessment = record.results.assessment
+    more = 0 if assessment is None else len(assessment.flips) - shown
+    if more <= 0:
+        return ""
+    return captions.note("more_pictures", shown=notation.count(shown), more=notation.count(more))
 
 
 @dataclass(frozen=True)
@@ -63,17 +74,21 @@ def leaked_pairs(record: Record, pictures: Mapping[str, bytes]) -> list[PictureP
             addresses=(_address(pictures[pair.path]), _address(pictures[pair.other_path])),
             alts=(_alt(pair.split, pair.path), _alt(pair.other_split, pair.other_path)),
             said=(
-                f"{notation.split_name(pair.split)}: {notation.printable(pair.label)}",
-                f"{notation.split_name(pair.other_split)}: {notation.printable(pair.other_label)}",
+                _stands(pair.split, pair.label, pair.path),
+                _stands(pair.other_split, pair.other_label, pair.other_path),
             ),
         )
-        for pair in record.results.data_check.leaked_pairs
+        for pair in record.results.data_check.leaked_pairs[:PAIRS_PICTURED]
         if pair.path in pictures and pair.other_path in pictures
     ]
 
 
 def _address(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def _stands(split: str, label: str, path: str) -> str:
+    return f"{notation.split_name(split)}: {notation.printable(label)} {notation.printable(path)}"
 
 
 def _alt(split: str, path: str) -> str:

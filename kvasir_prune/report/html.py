@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from kvasir_prune.report.captions import ASSETS
 from kvasir_prune.report.content import content
-from kvasir_prune.report.gallery import gallery, leaked_pairs
+from kvasir_prune.report.gallery import gallery, leaked_pairs, not_pictured
+from kvasir_prune.report.judgement import FLIPS_LISTED
 from kvasir_prune.report.schema import Record
 
 _NO_PICTURES: Mapping[str, bytes] = {}
@@ -31,12 +32,15 @@ def render(
     Returns:
         The page. The same record and figures give the same text.
     """
+    shown = gallery(record, pictures)
     return render_template(
         "report.html.j2",
         {
             **content(record),
             "drawings": {name: Markup(svg) for name, svg in figures.items()},
-            "gallery": gallery(record, pictures),
+            "gallery": shown,
+            "not_pictured": not_pictured(record, len(shown)),
+            "on_paper": FLIPS_LISTED,
             "pairs": leaked_pairs(record, pictures),
         },
     )

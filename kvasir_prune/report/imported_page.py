@@ -10,10 +10,11 @@ from markupsafe import Markup
 
 from kvasir_prune.publish import publish_text
 from kvasir_prune.report import captions, facts, figures, html, markdown, notation, tables
+from kvasir_prune.report.csv_tables import csv_text
 from kvasir_prune.report.curves import Curve, Stretch, evolution
 from kvasir_prune.report.drawing import house_style, to_svg
-from kvasir_prune.report.imported import ImportedRecord, write_record
-from kvasir_prune.report.publishing import FIGURES, publish_all
+from kvasir_prune.report.imported import ImportedRecord, LoggedLayer, write_record
+from kvasir_prune.report.publishing import FIGURES, TABLES, publish_all
 from kvasir_prune.report.summary import turning_sentence
 from kvasir_prune.report.tables import Column, Row, Table
 from kvasir_prune.types import SPLITS, VALIDATION
@@ -22,7 +23,7 @@ _TEST_FIRST = tuple(reversed(SPLITS))
 
 
 def write_imported(record: ImportedRecord, folder: Path) -> Path:
-    """Publish `report.html`, `report.md`, the figures and `imported.json`.
+    """Publish `report.html`, `report.md`, figures, CSV tables and `imported.json`.
 
     Args:
         record: what to say.
@@ -33,6 +34,8 @@ def write_imported(record: ImportedRecord, folder: Path) -> Path:
     """
     drawn, turn = _draw(record), record.turning_point
     publish_all(folder / FIGURES, {f"{name}.svg": svg for name, svg in drawn.items()})
+    tables_of = _csv_texts(record).items()
+    publish_all(folder / TABLES, {f"{name}.csv": text for name, text in tables_of})
     values = {
         "source": notation.printable(record.source),
         "turn": None if turn is None else turning_sentence(turn, VALIDATION),
@@ -42,13 +45,41 @@ def write_imported(record: ImportedRecord, folder: Path) -> Path:
         "note": captions.note,
         "figures": [(name, captions.of_figure(name)) for name in drawn],
     }
-    text = markdown.render_template("imported.md.j2", values)
+    links = {name: f"{FIGURES}/{name}.svg" for name in drawn}
+
+    def picture(name: str, words: captions.Words) -> str:
+        return markdown.picture(words, name, links)
+
+    text = markdown.render_template("imported.md.j2", {**values, "picture": picture})
     publish_text(folder / "report.md", text)
     drawings = {name: Markup(svg) for name, svg in drawn.items()}
     page = html.render_template("imported.html.j2", {**values, "drawings": drawings})
     publish_text(folder / "report.html", page)
     write_record(record, folder / "imported.json")
     return folder / "report.html"
+
+
+def _csv_texts(record: ImportedRecord) -> dict[str, str]:
+    """Return the texts of CSV files by name, as those of a run where it has the same."""
+    order = {layer.name: (layer.begun, layer.ended) for layer in record.order}
+    return {
+        "evolution": csv_text(
+            "removed,split,quantity,value",
+            (
+                (removed, one.split, one.quantity, value)
+                for one in record.series
+                for removed, value in enumerate(one.values)
+            ),
+        ),
+        "layers": csv_text(
+            ",".join((*LoggedLayer.model_fields, "removed_from", "removed_to")),
+            (
+                (*vars(layer).values(), *order.get(layer.name, (None, None)))
+                for layer in record.layers
+            ),
+        ),
+        "found": csv_text("file,found", record.found.items()),
+    }
 
 
 def _draw(record: ImportedRecord) -> dict[str, str]:

@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 from kvasir_prune.evaluation.changes import Change
 from kvasir_prune.evaluation.comparison import ClassComparison, Comparison
+from kvasir_prune.evaluation.detection import Detection
 from kvasir_prune.evaluation.flips import Flip
 from kvasir_prune.evaluation.significance import ChiSquared
 from kvasir_prune.report import captions, notation
 from kvasir_prune.report.schema import Assessment
 from kvasir_prune.report.tables import Column, Row, Table, columns
 
-FLIPS_SHOWN = 100
-"""Flips listed and shown in the report; `flips.csv` lists all."""
+FLIPS_LISTED = 100
+"""Flips in the list, and in a print of the gallery; `flips.csv` has all."""
 
 Write = Callable[[float | None], str]
 
@@ -48,6 +49,8 @@ METRICS: Mapping[str, Metric] = {
 def tables(assessment: Assessment) -> Iterator[Table]:
     """Yield all tables of an assessment; those of groups only where there are groups."""
     yield overall(assessment.comparison)
+    if assessment.detection is not None:
+        yield from _of_detection(assessment.detection)
     yield from _of_classes(assessment.comparison, "classes")
     if assessment.grouped is not None:
         yield from _of_classes(assessment.grouped.comparison, "groups")
@@ -78,7 +81,7 @@ def _of_classes(comparison: Comparison, kind: str) -> Iterator[Table]:
             *columns("", "before", "after", "change", group="Sensitivity (%)")[1:],
             *columns("", "lost", "gained", "p", group="Flips")[1:],
         ),
-        tuple(map(_sensitivity_row, comparison.classes)),
+        tuple(map(sensitivity_row, comparison.classes)),
     )
     yield Table(
         f"{kind}_metrics",
@@ -96,7 +99,8 @@ def _of_classes(comparison: Comparison, kind: str) -> Iterator[Table]:
     )
 
 
-def _sensitivity_row(one: ClassComparison) -> Row:
+def sensitivity_row(one: ClassComparison) -> Row:
+    """Return name, images, sensitivities with their change, flips and adjusted p of a class."""
     test = one.mcnemar
     return (
         notation.printable(one.name),
@@ -105,6 +109,37 @@ def _sensitivity_row(one: ClassComparison) -> Row:
         notation.count(test.lost),
         notation.count(test.gained),
         notation.p_value(test.p_holm),
+    )
+
+
+def _of_detection(found: Detection) -> Iterator[Table]:
+    """Yield the 2x2 tables of disease or not, then sensitivity and specificity."""
+    names = [one.name.capitalize() for one in found.comparison.classes]
+    yield Table(
+        "detection",
+        captions.of_table("detection"),
+        (
+            *columns("Shows", *names, group="Called before pruning"),
+            *columns("", *names, group="Called after pruning")[1:],
+        ),
+        tuple(
+            (name, *map(notation.count, (*was, *now)))
+            for name, was, now in zip(names, found.before, found.after, strict=True)
+        ),
+    )
+    yield Table(
+        "detection_metrics",
+        captions.of_table("detection_metrics"),
+        (
+            *columns("Metric (%)", "images", "before", "after", "change"),
+            *columns("", "lost", "gained", "p", group="Flips")[1:],
+        ),
+        tuple(
+            (head, *sensitivity_row(one)[1:])
+            for head, one in zip(
+                ("Sensitivity", "Specificity"), found.comparison.classes, strict=True
+            )
+        ),
     )
 
 
@@ -152,7 +187,7 @@ def _chi_squared(name: str, found: ChiSquared) -> str:
 
 
 def flipped(assessment: Assessment) -> Table:
-    """Return the images whose answer changed, the most harmful first, cut at `FLIPS_SHOWN`."""
+    """Return the images whose answer changed, the most harmful first, cut at `FLIPS_LISTED`."""
     return Table(
         "flips",
         captions.of_table("flips"),
@@ -163,7 +198,7 @@ def flipped(assessment: Assessment) -> Table:
             Column("named", "After", is_text=True),
             Column("sure (%)", "After"),
         ),
-        tuple(map(_flip_row, assessment.flips[:FLIPS_SHOWN])),
+        tuple(map(_flip_row, assessment.flips[:FLIPS_LISTED])),
     )
 
 

@@ -87,8 +87,14 @@ def _caveat(sentence: str | None) -> _Verbatim:
     return _Verbatim("" if sentence is None else f"\n*{_escaped(sentence)}*")
 
 
-def picture(words: Words, name: str, files: Mapping[str, str]) -> _Verbatim:
-    """Set a figure with its words; a sentence where there is no file of that name."""
+def picture(words: Words, name: str, files: Mapping[str, str]) -> str:
+    """Return a figure with its title and caption, as a template may set it.
+
+    Args:
+        words: of the figure.
+        name: of the figure.
+        files: as in `render`.
+    """
     if name in files:
         image = f"![{_escaped(words.alt)}]({quote(files[name])})"
     else:

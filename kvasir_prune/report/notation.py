@@ -103,8 +103,10 @@ def score(value: float | None) -> str:
 
 
 def signed_score(value: float | None) -> str:
-    """Write a change of a score with three decimals."""
-    return DASH if value is None else value_or_zero(value, f"{value:+.3f}")
+    """Write a change of a score with three decimals; one too small for that keeps one digit."""
+    if value is None:
+        return DASH
+    return value_or_zero(value, f"{value:+.1g}" if abs(value) < 5e-4 else f"{value:+.3f}")
 
 
 def estimate(found: Estimate, write: Callable[[float | None], str]) -> str:

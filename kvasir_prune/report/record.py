@@ -34,6 +34,7 @@ from kvasir_prune.pruning.evolution import points
 from kvasir_prune.report import notation, schema
 from kvasir_prune.report.assessment import assess
 from kvasir_prune.report.logits import read_logits
+from kvasir_prune.report.run_times import stage_times
 from kvasir_prune.report.turning_point import turning_point
 from kvasir_prune.training.history import best_epoch, read_csv, stopped_early
 from kvasir_prune.types import TEST, Ignored
@@ -43,7 +44,7 @@ Part = TypeVar("Part", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Sources:
-    """The files that a report is a function of; all lie in one run folder."""
+    """The files that a report is a function of; all lie in one run folder, and `log` may lack."""
 
     run: Path
     data: Path
@@ -55,6 +56,7 @@ class Sources:
     split: Path
     data_check: Path
     latency: Path
+    log: Path
 
 
 def build_record(sources: Sources, config: RunConfig) -> schema.Record:
@@ -116,7 +118,9 @@ def build_record(sources: Sources, config: RunConfig) -> schema.Record:
             devices=[entry["device"] for entry in run["devices"]],
             begun=run["created"],
             starts=run["starts"],
+            stages=stage_times(sources.log, run["created"], run["starts"]),
             threads=run["threads"],
+            memory_bytes=run["devices"][-1].get("memory_bytes") if run["devices"] else None,
             latency=[Latency(**entry) for entry in _json(sources.latency)],
             report_versions=_versions(),
             config_yaml=dump(config),
@@ -132,7 +136,7 @@ def _versions() -> dict[str, str]:
 
 def _check_present(sources: Sources) -> None:
     for path in vars(sources).values():
-        if not path.exists():
+        if path != sources.log and not path.exists():
             raise RunFolderError(
                 "The run is not far enough for a report: a file is missing.",
                 where=path,

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kvasir_prune.data.findings import DataCheck
 from kvasir_prune.errors import RunFolderError
 from kvasir_prune.evaluation.comparison import Comparison
+from kvasir_prune.evaluation.detection import Detection
 from kvasir_prune.evaluation.flips import Flip
 from kvasir_prune.evaluation.latency import Latency
 from kvasir_prune.evaluation.non_inferiority import Verdict
@@ -174,24 +175,35 @@ class GroupedClasses(Part):
 class Assessment(Part):
     """The networks before and after on the test images, compared image by image.
 
-    `grouped` is None where the configuration names no groups; `verdicts`, on the accuracy and the
+    `grouped` is None where the configuration names no groups; `detection`, of any disease against
+    none, where it calls no group or every class abnormal; `verdicts`, on the accuracy and the
     balanced accuracy by name, is empty where it sets no margin; `prespecified` is whether that
     margin was set when the test images were evaluated.
     """
 
     comparison: Comparison
     grouped: GroupedClasses | None
+    detection: Detection | None
     verdicts: dict[str, Verdict]
     prespecified: bool | None
     flips: list[Flip]
+
+
+class StageTime(Part):
+    """When a stage ended, ISO 8601 in UTC, and how many seconds it worked, stops left out."""
+
+    stage: str
+    ended: str
+    seconds: float
 
 
 class Provenance(Part):
     """What would be needed to do it again, and what belongs to this machine: times, latency.
 
     `begun` and `starts` are ISO 8601 in UTC; each start after the first went on after a stop.
-    `latency` is empty if it was not measured. `versions` are those of the run, `report_versions`
-    those that the report was computed with.
+    `stages` are those whose end the log tells. `memory_bytes` is that of the machine, None if not
+    known. `latency` is empty if it was not measured. `versions` are those of the run,
+    `report_versions` those that the report was computed with.
     """
 
     command: str
@@ -201,7 +213,9 @@ class Provenance(Part):
     devices: list[str]
     begun: str
     starts: list[str]
+    stages: list[StageTime] = []
     threads: int
+    memory_bytes: int | None = None
     latency: list[Latency]
     report_versions: dict[str, str]
     config_yaml: str

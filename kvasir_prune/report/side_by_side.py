@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from kvasir_prune.data.listing import Listing
 from kvasir_prune.evaluation.answers import Answers
-from kvasir_prune.evaluation.changes import Change
-from kvasir_prune.evaluation.comparison import compare
-from kvasir_prune.evaluation.significance import McNemar, holm
+from kvasir_prune.evaluation.comparison import Comparison, compare
+from kvasir_prune.evaluation.non_inferiority import Verdict
+from kvasir_prune.evaluation.significance import holm
+from kvasir_prune.report.assessment import verdicts
 from kvasir_prune.report.logits import read_logits
 from kvasir_prune.report.schema import Part, Record, read_record
 from kvasir_prune.types import TEST
@@ -20,12 +21,14 @@ from kvasir_prune.types import TEST
 class AgainstFirst(Part):
     """The pruned network of one run beside that of the first, on the same test images.
 
-    `overall` is by metric, its `before` the first run's; `mcnemar` is adjusted after Holm for all
-    runs that are compared with the first.
+    In `comparison` the first run's network is the one before. Its McNemar tests are adjusted after
+    Holm for all runs that are compared with the first: that of all images for the runs, those of
+    the classes for every class of every run. `verdicts` are by the margin of the first run, empty
+    where it has none.
     """
 
-    overall: dict[str, Change]
-    mcnemar: McNemar
+    comparison: Comparison
+    verdicts: dict[str, Verdict]
 
 
 class ComparedRun(Part):
@@ -40,7 +43,7 @@ class ComparedRun(Part):
 class SideBySide(Part):
     """The whole of `runs.json`; all runs are compared with the first."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     runs: list[ComparedRun]
 
 
@@ -95,7 +98,7 @@ def _beside(run: ReportedRun, first: ReportedRun, reference: Record) -> Compared
     if record.results.classes != reference.results.classes:
         why: str | None = "its classes are others"
     elif (listing.paths, listing.digests) != (expected.paths, expected.digests):
-        why = "its test images are others"
+        why = _other_images(record.provenance.seed, reference.provenance.seed)
     elif not listing.paths:
         why = "there are no test images"
     else:
@@ -109,18 +112,47 @@ def _beside(run: ReportedRun, first: ReportedRun, reference: Record) -> Compared
             groups=expected.units(reference.results.data_check.look_alikes),
             seed=reference.provenance.seed,
         )
-        against = AgainstFirst(overall=found.overall, mcnemar=found.mcnemar)
+        against = AgainstFirst(comparison=found, verdicts=verdicts(found, _margin(reference)))
     return ComparedRun(folder=run.folder, record=record, against_first=against, not_paired=why)
 
 
+def _other_images(seed: int, reference: int) -> str:
+    why = "its test images are others"
+    return (
+        why if seed == reference else f"{why} (its seed is {seed}, that of the first {reference})"
+    )
+
+
+def _margin(record: Record) -> float | None:
+    judged = record.results.assessment
+    margins = [] if judged is None else [verdict.margin for verdict in judged.verdicts.values()]
+    return margins[0] if margins else None
+
+
 def _adjusted(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
-    made = [None if run.against_first is None else run.against_first.mcnemar for run in runs]
-    tests = holm(made)
+    """Adjust the tests of all runs for each other."""
+    found = [run.against_first.comparison for run in runs if run.against_first is not None]
+    overall = iter(holm([one.mcnemar for one in found]))
+    of_classes = iter(
+        holm([part.mcnemar if part.images else None for one in found for part in one.classes])
+    )
+    adjusted = (
+        replace(
+            one,
+            mcnemar=next(overall) or one.mcnemar,
+            classes=[
+                replace(part, mcnemar=next(of_classes) or part.mcnemar) for part in one.classes
+            ],
+        )
+        for one in found
+    )
     return [
         run
-        if run.against_first is None or test is None
+        if run.against_first is None
         else run.model_copy(
-            update={"against_first": run.against_first.model_copy(update={"mcnemar": test})}
+            update={
+                "against_first": run.against_first.model_copy(update={"comparison": next(adjusted)})
+            }
         )
-        for run, test in zip(runs, tests, strict=True)
+        for run in runs
     ]

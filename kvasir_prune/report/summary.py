@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kvasir_prune.report import captions, notation
-from kvasir_prune.report.judgement import FLIPS_SHOWN
+from kvasir_prune.report.judgement import FLIPS_LISTED
 from kvasir_prune.report.schema import Record, Split, TurningPoint
 from kvasir_prune.report.tables import classes, splits
 from kvasir_prune.types import TEST
@@ -215,9 +215,9 @@ def caveats(record: Record) -> dict[str, str]:
     assessment = record.results.assessment
     if assessment is not None and not assessment.flips:
         found["flips"] = captions.note("no_flips")
-    elif assessment is not None and len(assessment.flips) > FLIPS_SHOWN:
+    elif assessment is not None and len(assessment.flips) > FLIPS_LISTED:
         found["flips"] = captions.note(
-            "more_flips", shown=str(FLIPS_SHOWN), all=notation.count(len(assessment.flips))
+            "more_flips", shown=str(FLIPS_LISTED), all=notation.count(len(assessment.flips))
         )
     for name in splits(record):
         counts = record.results.splits[name].images_per_class

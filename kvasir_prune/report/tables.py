@@ -6,7 +6,7 @@ they rest on; `facts` holds the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +47,16 @@ class Table:
     total: Row | None = None
     is_matrix: bool = False
 
+    @property
+    def is_words(self) -> bool:
+        """Whether it wraps to any width, so that nobody has to move it sideways."""
+        return all(column.is_text for column in self.columns)
+
+    @property
+    def is_pairs(self) -> bool:
+        """Whether it says what is what, so that its headings need not be seen."""
+        return self.is_words and len(self.columns) == 2
+
 
 class NodeCounts(Protocol):
     """A layer, its nodes, and how many of them are what; None where that is not known."""
@@ -79,6 +89,15 @@ class NodeCounts(Protocol):
 def columns(first: str, *others: str, group: str = "") -> tuple[Column, ...]:
     """Return a column of text headed `first` and columns of numbers under one `group`."""
     return (Column(first, is_text=True), *(Column(head, group) for head in others))
+
+
+def pairs(key: str, facts: Mapping[str, str]) -> Table:
+    """Return a table that says what is what."""
+    heads = (Column("What", is_text=True), Column("Value", is_text=True))
+    rows = tuple(
+        (notation.printable(name), notation.printable(value)) for name, value in facts.items()
+    )
+    return Table(key, captions.of_table(key), heads, rows)
 
 
 def splits(record: Record) -> tuple[str, ...]:
@@ -128,7 +147,8 @@ def nodes_per_layer(layers: Sequence[NodeCounts]) -> Table:
     measured = [(layer.important, layer.zero, layer.worse) for layer in layers]
     sums = [_sum_of_known(column) for column in zip(*measured, strict=True)] or [None] * 3
     nodes = sum(layer.nodes for layer in layers)
-    removed = _sum_of_known([layer.removed for layer in layers])
+    # A layer that pruning did not come to has lost none.
+    reached = [layer.removed for layer in layers if layer.removed is not None]
     return Table(
         "nodes_per_layer",
         captions.of_table("nodes_per_layer"),
@@ -141,7 +161,7 @@ def nodes_per_layer(layers: Sequence[NodeCounts]) -> Table:
             _layer_row(layer.name, layer.nodes, known, layer.removed)
             for layer, known in zip(layers, measured, strict=True)
         ),
-        _layer_row("All layers", nodes, sums, removed),
+        _layer_row("All layers", nodes, sums, sum(reached) if reached else None),
     )
 
 
