@@ -14,7 +14,13 @@ import keras
 
 from kvasir_prune.errors import ModelError
 from kvasir_prune.models.path import Shape, path_of
-from kvasir_prune.models.supported import check_before, check_between, check_layer, check_output
+from kvasir_prune.models.supported import (
+    check_axes,
+    check_before,
+    check_between,
+    check_output,
+    check_types,
+)
 from kvasir_prune.models.work import is_linear
 from kvasir_prune.types import LayerSize
 
@@ -118,8 +124,9 @@ def read_chain(model: keras.Model) -> Chain:
             expected="at least one before the output layer",
         )
     first, last = linear[0], linear[-1]
+    check_types(layers[: last + 1], layers[first].compute_dtype)
     for layer, shape in path[: last + 1]:
-        check_layer(layer, shape, dtype=layers[first].compute_dtype)
+        check_axes(layer, shape)
     for layer in layers[:first]:
         check_before(layer)
     for layer in layers[first:last]:

@@ -56,26 +56,22 @@ ELEMENTWISE = (
 """Keras's activations that treat every channel alone."""
 
 
-def check_layer(layer: keras.layers.Layer, shape: Shape, *, dtype: str) -> None:
-    """Refuse a layer up to the output that computes in another type, or along other axes.
-
-    Args:
-        layer: one of the network's.
-        shape: of what it gives for one image.
-        dtype: in which the first linear layer computes.
-    """
-    _check_type(layer, dtype)
-    if is_linear(layer):
-        _check_linear(layer)
-    if isinstance(layer, keras.layers.BatchNormalization) and layer.axis not in (-1, len(shape)):
-        raise ModelError(
-            f'The layer "{layer.name}" does not normalise the channel axis.',
-            got=f"axis={layer.axis}",
-            expected="axis=-1",
-        )
+def check_types(layers: Sequence[keras.layers.Layer], dtype: str) -> None:
+    """Refuse layers that compute in a type that rounds, or in another one than `dtype`."""
+    for layer in layers:
+        _check_exact(layer)
+    for layer in layers:
+        if layer.compute_dtype != dtype:
+            raise ModelError(
+                f'The layer "{layer.name}" computes in another type than the first Dense or '
+                "Conv2D layer.",
+                got=layer.compute_dtype,
+                expected=dtype,
+                fix="build all layers with one dtype policy",
+            )
 
 
-def _check_type(layer: keras.layers.Layer, dtype: str) -> None:
+def _check_exact(layer: keras.layers.Layer) -> None:
     if layer.compute_dtype not in EXACT_TYPES:
         raise ModelError(
             f'The layer "{layer.name}" computes in {layer.compute_dtype}: decisions about nodes '
@@ -90,13 +86,22 @@ def _check_type(layer: keras.layers.Layer, dtype: str) -> None:
             expected="float32",
             fix="use the TensorFlow backend, or load the model with the dtype policy float32",
         )
-    if layer.compute_dtype != dtype:
+
+
+def check_axes(layer: keras.layers.Layer, shape: Shape) -> None:
+    """Refuse a layer that has not its channels on the last axis, and each for itself.
+
+    Args:
+        layer: any up to the output.
+        shape: of what it gives for one image.
+    """
+    if is_linear(layer):
+        _check_linear(layer)
+    if isinstance(layer, keras.layers.BatchNormalization) and layer.axis not in (-1, len(shape)):
         raise ModelError(
-            f'The layer "{layer.name}" computes in another type than the first Dense or Conv2D '
-            "layer.",
-            got=layer.compute_dtype,
-            expected=dtype,
-            fix="build all layers with one dtype policy",
+            f'The layer "{layer.name}" does not normalise the channel axis.',
+            got=f"axis={layer.axis}",
+            expected="axis=-1",
         )
 
 
@@ -152,7 +157,7 @@ def check_between(layer: keras.layers.Layer) -> None:
 def _check_activation(layer: keras.layers.Layer) -> None:
     activation = getattr(layer, "activation", None) or keras.activations.linear
     if isinstance(activation, keras.layers.Layer):
-        _check_type(activation, layer.compute_dtype)
+        check_types([activation], layer.compute_dtype)
     if not _is_elementwise(activation):
         raise ModelError(
             f'The layer "{layer.name}" has the activation {_name_of(activation)}: it mixes '
