@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +11,15 @@ from numpy.typing import NDArray
 from kvasir_prune.config.model import Ann, Cnn, Mlp, ModelConfig, Vgg16
 from kvasir_prune.models import build
 
+# Weights are drawn anew; for initial ones JAX would compile a function for every shape.
+ZEROS: dict[str, Any] = {"initializer": "zeros"}
+NARROW: dict[str, Any] = {"width": 0.05, "dense_units": 9, "input_side_px": 32, **ZEROS}
 SMALL: dict[str, tuple[ModelConfig, tuple[int, int, int]]] = {
-    "ann": (Ann(name="ann"), (6, 6, 1)),
-    "mlp": (Mlp(name="mlp", dropout=0.3), (6, 6, 1)),
-    "cnn": (Cnn(name="cnn"), (9, 9, 3)),
-    "vgg16": (Vgg16(name="vgg16", width=0.05, dense_units=9, input_side_px=32), (32, 32, 3)),
-    "vgg16_bn": (
-        Vgg16(name="vgg16", width=0.05, dense_units=9, input_side_px=32, batch_norm=True),
-        (32, 32, 3),
-    ),
+    "ann": (Ann(name="ann", **ZEROS), (6, 6, 1)),
+    "mlp": (Mlp(name="mlp", dropout=0.3, **ZEROS), (6, 6, 1)),
+    "cnn": (Cnn(name="cnn", **ZEROS), (9, 9, 3)),
+    "vgg16": (Vgg16(name="vgg16", **NARROW), (32, 32, 3)),
+    "vgg16_bn": (Vgg16(name="vgg16", batch_norm=True, **NARROW), (32, 32, 3)),
 }
 CLASSES = 4
 

@@ -1,10 +1,9 @@
-"""The networks: their shape against hand counts, masks against cuts, refusals by name."""
+"""The networks: their shape against hand counts, masks against cuts."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -17,7 +16,6 @@ from kvasir_prune.errors import ModelError
 from kvasir_prune.evaluation.cost import cost_of
 from kvasir_prune.evaluation.predict import predict
 from kvasir_prune.models import build, cut, mask, read_chain, weights_of
-from kvasir_prune.models.forward import run
 from kvasir_prune.models.section import Section
 from kvasir_prune.models.vgg16 import copy_convolutions
 from tests.networks import CLASSES, SMALL, images_and_labels, network, randomise, some_nodes
@@ -255,66 +253,6 @@ def test_batch_normalisation_behind_flatten_is_cut_position_by_position() -> Non
 
 
 # --- refusals -----------------------------------------------------------------------------------
-
-
-def test_a_branch_is_refused_by_name() -> None:
-    inputs = keras.Input((4,))
-    x = keras.layers.Dense(4, name="first")(inputs)
-    y = keras.layers.Dense(4, name="second")(x)
-    out = keras.layers.Dense(2, name="out")(keras.layers.Add(name="sum")([x, y]))
-    with pytest.raises(ModelError, match=r'"(sum|first)"'):
-        read_chain(keras.Model(inputs, out))
-
-
-def test_a_fork_is_refused_by_name() -> None:
-    inputs = keras.Input((4,))
-    x = keras.layers.Dense(4, name="first")(inputs)
-    out = keras.layers.Dense(2, name="out")(x)
-    side = keras.layers.Dense(2, name="side")(x)
-    with pytest.raises(ModelError, match='"first"'):
-        read_chain(keras.Model(inputs, [out, side]))
-
-
-@pytest.mark.parametrize(
-    ("layer", "word"),
-    [
-        (keras.layers.Dense(4, activation="softmax", name="odd"), "softmax"),
-        (keras.layers.Activation("softmax", name="odd"), "softmax"),
-        (keras.layers.Activation(lambda x: keras.ops.softmax(2 * x), name="odd"), "lambda"),
-        (keras.layers.Dense(4, activation=partial(keras.ops.softmax, axis=-1), name="odd"), "part"),
-        (keras.layers.Rescaling([1.0, 2.0, 3.0, 4.0], name="odd"), "differently"),
-        (keras.layers.LayerNormalization(name="odd"), "LayerNormalization"),
-        (keras.layers.Reshape((2, 2), name="odd"), "Reshape"),
-    ],
-)
-def test_layers_that_mix_channels_are_refused_by_name(layer: keras.layers.Layer, word: str) -> None:
-    stack = [keras.Input((4,)), keras.layers.Dense(4), layer, keras.layers.Dense(2)]
-    with pytest.raises(ModelError, match=f'"odd".*{word}'):
-        read_chain(keras.Sequential([*stack[:3], keras.layers.Flatten(), stack[3]]))
-
-
-def test_an_output_for_every_position_is_refused_by_name() -> None:
-    stack = [keras.Input((4, 4, 1)), keras.layers.Conv2D(3, 1), keras.layers.Dense(2, name="maps")]
-    with pytest.raises(ModelError, match='"maps"'):
-        read_chain(keras.Sequential(stack))
-
-
-def test_layers_that_augment_images_do_not_while_nodes_are_judged() -> None:
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 3), dtype="uint8"),
-            keras.layers.RandomFlip(),
-            keras.layers.GaussianNoise(0.3),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.Flatten(),
-            keras.layers.Dense(6, activation="relu"),
-            keras.layers.Dense(3),
-        ]
-    )
-    images, _ = images_and_labels((8, 8, 3), 20)
-    chain = read_chain(model)
-    found = run(chain, weights_of(chain), images, 0, len(chain.layers))
-    np.testing.assert_allclose(found, model(images, training=False), rtol=1e-5, atol=1e-6)
 
 
 def test_unknown_layers_and_nodes_are_refused() -> None:

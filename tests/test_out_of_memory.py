@@ -11,6 +11,7 @@ import pytest
 
 from kvasir_prune import backend
 from kvasir_prune.errors import DeviceError, DeviceMemoryError
+from kvasir_prune.importance import exact
 from kvasir_prune.importance.exact import ExactScorer
 from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.program import LayerProgram
@@ -65,15 +66,16 @@ def test_what_gpus_say_is_memory_or_the_device(text: str, kind: type[Exception])
 
 
 def small_network() -> keras.Model:
+    hidden: dict[str, Any] = {"activation": "relu", "kernel_initializer": "zeros"}
     model = keras.Sequential(
         [
             keras.Input((12, 12, 3), dtype="uint8"),
             keras.layers.Rescaling(1 / 255),
-            keras.layers.Conv2D(9, 3, activation="relu", name="conv1"),
-            keras.layers.Conv2D(8, 3, activation="relu", name="conv2"),
+            keras.layers.Conv2D(9, 3, name="conv1", **hidden),
+            keras.layers.Conv2D(8, 3, name="conv2", **hidden),
             keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(10, activation="relu", name="dense1"),
-            keras.layers.Dense(4),
+            keras.layers.Dense(10, name="dense1", **hidden),
+            keras.layers.Dense(4, kernel_initializer="zeros"),
         ]
     )
     randomise(model)
@@ -175,6 +177,8 @@ def test_where_the_smallest_steps_do_not_suffice_the_error_says_what_to_lower(
     def exhaust(*_: Any) -> None:
         ask_for_too_much()
 
+    # TensorFlow waits ten seconds every time, for memory that somebody might free.
+    monkeypatch.setattr(exact, "MOST_HALVINGS", 1)
     monkeypatch.setattr(LayerProgram, "preactivation", exhaust)
     with pytest.raises(DeviceMemoryError, match=r"layer dense1(.|\n)*smaller importance"):
         scorer().score("dense1", {}, [0])

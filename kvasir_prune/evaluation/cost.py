@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import keras
 
+from kvasir_prune.models import read_chain
 from kvasir_prune.models.work import is_linear, multiply_adds
 
 
@@ -24,7 +25,11 @@ class Cost:
 
 
 def cost_of(model: keras.Model) -> Cost:
-    """Count the cost of a built model for one image."""
-    linear = (layer for layer in model.layers if is_linear(layer))
-    flops = sum(2 * multiply_adds(layer, layer.kernel.shape) for layer in linear)
+    """Count the cost of a chain for one image."""
+    chain = read_chain(model)
+    flops = sum(
+        2 * multiply_adds(layer.kernel.shape, shape)
+        for layer, shape in zip(chain.layers, chain.shapes, strict=True)
+        if is_linear(layer)
+    )
     return Cost(int(model.count_params()), flops)

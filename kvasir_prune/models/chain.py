@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import keras
 
 from kvasir_prune.errors import ModelError
+from kvasir_prune.models.path import Shape, path_of
 from kvasir_prune.models.supported import (
-    check_activation,
-    check_after_output,
-    check_layer,
+    check_axes,
+    check_before,
+    check_between,
     check_output,
-    name_of,
+    check_types,
 )
 from kvasir_prune.models.work import is_linear
 from kvasir_prune.types import LayerSize
@@ -58,12 +58,19 @@ class Chain:
         model: the Keras model.
         layers: its layers in order, input layers left out; the last one gives logits, so that a
             final softmax, as a layer or as an activation, is not among them.
+        shapes: of what each of them gives for one image.
         hidden: the prunable layers, first to last; the output layer is none of them.
     """
 
     model: keras.Model
     layers: tuple[keras.layers.Layer, ...]
+    shapes: tuple[Shape, ...]
     hidden: tuple[Hidden, ...]
+
+    @property
+    def input_dtype(self) -> str:
+        """The type its images are cast to: uint8, or float32 where Keras chose it."""
+        return str(self.model.inputs[0].dtype)
 
     @property
     def dtype(self) -> str:
@@ -101,78 +108,45 @@ def read_chain(model: keras.Model) -> Chain:
     """Read a built model as a chain.
 
     Args:
-        model: Sequential, or Functional whose layers form one path.
+        model: Sequential, or functional whose layers form one path.
 
     Raises:
-        ModelError: naming the layer that branches, mixes channels, or is of an unknown kind.
+        ModelError: naming the layer or operation that branches, mixes channels, computes in
+            another type, or is of an unknown kind; or there is no hidden layer.
     """
-    layers = [layer for layer in _path(model) if not isinstance(layer, keras.layers.InputLayer)]
+    path = path_of(model)
+    layers, shapes = [layer for layer, _ in path], tuple(shape for _, shape in path)
     linear = [place for place, layer in enumerate(layers) if is_linear(layer)]
-    if not linear:
-        raise ModelError("The network has no Dense or Conv2D layer.", where=model.name)
-    for layer in layers[linear[0] :]:
-        check_layer(layer, is_output=layer is layers[linear[-1]])
-    check_output(layers[linear[-1]])
-    check_after_output(layers[linear[-1] + 1 :])
+    if len(linear) < 2:
+        raise ModelError(
+            f'The network "{model.name}" has no hidden layer.',
+            got=f"{len(linear)} Dense or Conv2D layer" + "s" * (not linear),
+            expected="at least one before the output layer",
+        )
+    first, last = linear[0], linear[-1]
+    check_types(layers[: last + 1], layers[first].compute_dtype)
+    for layer, shape in path[: last + 1]:
+        check_axes(layer, shape)
+    for layer in layers[:first]:
+        check_before(layer)
+    for layer in layers[first:last]:
+        check_between(layer)
+    check_output(layers[last], shapes[last], layers[last + 1 :])
     hidden = tuple(_hidden(layers, producer, consumer) for producer, consumer in pairwise(linear))
-    body = [*layers[: linear[-1]], _without_softmax(layers[linear[-1]])]
-    return Chain(model, tuple(body), hidden)
-
-
-def _path(model: keras.Model) -> list[keras.layers.Layer]:
-    if isinstance(model, keras.Sequential):
-        return list(model.layers)
-    for layer in model.layers:
-        if not isinstance(layer, keras.layers.InputLayer) and isinstance(layer.input, list):
-            raise ModelError(
-                f'The layer "{layer.name}" joins several branches; only chains can be pruned.',
-                where=model.name,
-                expected="every layer reads exactly the layer before it",
-            )
-    consumers: dict[str, int] = {}
-    for entry in model.get_config()["layers"]:
-        for source in _sources(entry["inbound_nodes"]):
-            consumers[source] = consumers.get(source, 0) + 1
-    for name, count in consumers.items():
-        if count > 1:
-            raise ModelError(
-                f'The output of the layer "{name}" is read by {count} layers; only chains can '
-                "be pruned.",
-                where=model.name,
-            )
-    return list(model.layers)
-
-
-def _sources(node: Any) -> list[str]:
-    """Return the names of the layers that a serialised inbound node reads."""
-    if isinstance(node, dict):
-        if "keras_history" in node:
-            return [str(node["keras_history"][0])]
-        return [name for value in node.values() for name in _sources(value)]
-    if isinstance(node, list | tuple):
-        return [name for value in node for name in _sources(value)]
-    return []
+    body = (*layers[:last], _without_softmax(layers[last], shapes[last - 1]))
+    return Chain(model, body, shapes[: last + 1], hidden)
 
 
 def _hidden(layers: list[keras.layers.Layer], producer: int, consumer: int) -> Hidden:
-    layer, reader = layers[producer], layers[consumer]
-    for between in layers[producer + 1 : consumer]:
-        if isinstance(between, keras.layers.Softmax) or type(between) is keras.layers.Activation:
-            check_activation(between)
-    kernel = layer.kernel.shape
-    inputs = int(reader.kernel.shape[-2])
-    return Hidden(layer.name, int(kernel[-1]), producer, consumer, inputs // int(kernel[-1]))
+    nodes = int(layers[producer].kernel.shape[-1])
+    inputs = int(layers[consumer].kernel.shape[-2])
+    return Hidden(layers[producer].name, nodes, producer, consumer, inputs // nodes)
 
 
-def _without_softmax(layer: keras.layers.Layer) -> keras.layers.Layer:
+def _without_softmax(layer: keras.layers.Layer, inputs: Shape) -> keras.layers.Layer:
     """Return the output layer, or a twin without its softmax that is called with its weights."""
     if layer.activation in (None, keras.activations.linear):
         return layer
-    if layer.activation is not keras.activations.softmax:
-        raise ModelError(
-            f'The output layer "{layer.name}" has the activation {name_of(layer.activation)}.',
-            expected="softmax or none",
-        )
     twin = type(layer).from_config({**layer.get_config(), "activation": "linear"})
-    twin.build(layer.input.shape)
+    twin.build((None, *inputs))
     return twin

@@ -75,7 +75,7 @@ def run(chain: Chain, weights: Any, images: Any, start: int, stop: int) -> Any:
     Returns:
         What the last of these layers gives: (batch, ...), float32 or the chain's own type.
     """
-    values = keras.ops.cast(images, chain.dtype) if start == 0 else images
+    values = keras.ops.cast(images, chain.input_dtype) if start == 0 else images
     for layer, arrays in zip(chain.layers[start:stop], weights[start:stop], strict=True):
         values = _apply(layer, arrays, values)
     return values
@@ -113,12 +113,15 @@ def _apply(layer: keras.layers.Layer, arrays: Any, values: Any) -> Any:
 
     `Layer.stateless_call` insists on the shapes the layer was built with.
     """
+    # As Keras has it: integers stay what they are until a layer makes something else of them.
+    if is_linear(layer) or keras.backend.is_float_dtype(values.dtype):
+        values = keras.ops.cast(values, layer.compute_dtype)
     if is_linear(layer):
         return activate(layer, linear(layer, arrays, values))
     if isinstance(layer, keras.layers.BatchNormalization):
         return _normalise(layer, arrays, values)
-    if isinstance(layer, keras.layers.Dropout):
-        return values
+    if isinstance(layer, keras.layers.PReLU):
+        return keras.ops.relu(values) - arrays[0] * keras.ops.relu(-values)
     # Some layers, those that augment images among them, train unless they are told not to.
     takes_training = "training" in signature(layer.call).parameters
     return layer.call(values, training=False) if takes_training else layer.call(values)

@@ -40,7 +40,11 @@ def cut(chain: Chain, removed: Removal) -> keras.Model:
     model = keras.models.clone_model(chain.model, clone_function=resized)
     arrays = cut_weights(chain, weights_of(chain), removed)
     for layer, own in zip(chain.layers, arrays, strict=True):
-        model.get_layer(layer.name).set_weights(list(own))
+        copy = model.get_layer(layer.name)
+        copy.set_weights(list(own))
+        if isinstance(copy, keras.layers.Normalization):
+            # It computes with copies of its weights.
+            copy.finalize_state()
     return model
 
 
