@@ -17,6 +17,7 @@ import pytest
 
 from kvasir_prune import environment
 from kvasir_prune.errors import DeviceError, LedgerError, StorageError
+from kvasir_prune.experiment.ownership import OWNER
 from kvasir_prune.ledger import HDF5Ledger, MemoryLedger
 from kvasir_prune.ledger.committer import Committer
 from kvasir_prune.pruning import Greedy, prune
@@ -110,13 +111,18 @@ import hashlib, os, sys
 from pathlib import Path
 from kvasir_prune.cli.resuming import farewell
 from kvasir_prune.cli.signals import interruptible
+from kvasir_prune.experiment import ownership
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.ledger.committer import Committer
 from kvasir_prune.types import LayerSize, LossAccuracy, Scored
-ledger = HDF5Ledger(
-    Path(sys.argv[1]), layers=(LayerSize("a", 9),), baseline=LossAccuracy(1.0, 0.5)
-)
-with interruptible(farewell), Committer(ledger, 3600.0) as committer:
+ownership.BEAT_S = 0.001
+path = Path(sys.argv[1])
+ledger = HDF5Ledger(path, layers=(LayerSize("a", 9),), baseline=LossAccuracy(1.0, 0.5))
+with (
+    ownership.owning(path.parent),
+    interruptible(farewell),
+    Committer(ledger, 3600.0) as committer,
+):
     ledger.record([Scored(3, 2.0, 0.5)])
     committer.recorded()
     print("recorded", flush=True)
@@ -147,6 +153,7 @@ def test_a_signal_ends_a_process_that_is_in_one_long_call(
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "recorded\n"
+        assert (tmp_path / OWNER).exists()
         time.sleep(0.5)  # until it is in the call
         for number in numbers:
             process.send_signal(number)
@@ -155,6 +162,7 @@ def test_a_signal_ends_a_process_that_is_in_one_long_call(
     assert words in err
     assert "To go on: kvasir-prune" in err
     assert HDF5Ledger(path).entries == (Scored(3, 2.0, 0.5),)
+    assert not (tmp_path / OWNER).exists()
 
 
 def loss_of(removed: frozenset[tuple[str, int]]) -> float:

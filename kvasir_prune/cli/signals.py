@@ -43,7 +43,7 @@ def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
 
     Args:
         farewell: told before the process ends without leaving the block, because the main thread
-            does not come out of a call within `GRACE_S`.
+            does not come out of a call within `GRACE_S`, or because of the second SIGINT.
 
     Raises:
         Interrupted: one of `WATCHED` came.
@@ -51,10 +51,9 @@ def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in WATCHED}
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        # Schedulers send SIGTERM more than once; only somebody at a keyboard is in a hurry.
+        # Schedulers send SIGTERM more than once; a second SIGINT is the watchdog's.
         for watched in WATCHED:
             signal.signal(watched, _leave)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
         raise _Signalled(number)
 
     reading, writing = socket.socketpair()
