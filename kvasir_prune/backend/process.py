@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import platform
 import sys
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Collection
 from importlib import import_module
 from importlib.metadata import distributions, packages_distributions, version
+from pathlib import Path
 
 from kvasir_prune import __version__
 from kvasir_prune.environment import processor
@@ -20,6 +22,11 @@ BACKENDS = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("
 """The modules of each backend, whose versions can change a result."""
 GPU_LIBRARIES = ("nvidia-", "jax-cuda")
 """How the names of packages with cuDNN, cuBLAS and the like begin."""
+COMPUTING_ROOMS = (
+    *("backend", "data", "evaluation", "experiment", "importance", "ledger"),
+    *("models", "pruning", "training"),
+)
+"""Rooms of this package whose code decides what a run finds."""
 
 
 def name() -> str:
@@ -189,8 +196,22 @@ def versions() -> dict[str, str]:
     if switched_off := os.environ.get("NPY_DISABLE_CPU_FEATURES"):
         # NumPy reads it when it is imported, too early to set it back.
         found["numpy without"] = switched_off
-    own = {"kvasir_prune": __version__, "python": platform.python_version()}
-    return {**own, "backend": name(), **found}
+    own = {"kvasir_prune": __version__, "kvasir_prune code": code_digest()}
+    return {**own, "python": platform.python_version(), "backend": name(), **found}
+
+
+def code_digest(package: Path = Path(__file__).parents[1]) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of the code that computes.
+
+    A version number changes when somebody thinks of it; a resumed run must not mix what two states
+    of the code compute even if nobody did.
+
+    Args:
+        package: its folder.
+    """
+    files = sorted(file for room in COMPUTING_ROOMS for file in (package / room).rglob("*.py"))
+    texts = [f"{file.relative_to(package).as_posix()}\0{file.read_text('utf-8')}" for file in files]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 def _check_installed(modules: Collection[str]) -> None:

@@ -151,7 +151,7 @@ class EvaluationConfig(Section):
 
     batch_size: PositiveInt = 256
     """Images per step; every step has exactly this shape, the last is padded."""
-    every_removals: PositiveInt = Field(default=10, json_schema_extra=COSMETIC)
+    every_removals: PositiveInt = Field(default=10, json_schema_extra=LATER)
     """Loss and accuracy of all splits are measured after every so many removals."""
     latency_s: Annotated[float, Field(ge=0.0, json_schema_extra=COSMETIC)] = 5.0
     """Seconds to spend on timing the network before, masked and cut; 0 leaves it out."""

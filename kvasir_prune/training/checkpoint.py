@@ -26,7 +26,7 @@ from kvasir_prune.publish import sweep_partials
 from kvasir_prune.training.history import Epoch, History
 
 CHECKPOINT = "checkpoint.h5"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MOST_OF_TIME = 0.02
 """Share of a training's time that checkpoints within its epochs may take."""
 
