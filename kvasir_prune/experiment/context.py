@@ -227,7 +227,8 @@ class Run:
 
     def renew_scorer(self) -> None:
         """Let go of a scorer whose steps were halved: another process would not know of it."""
-        if any(self.scorer.halvings(hidden.name) for hidden in self.chain.hidden):
+        known = self.__dict__.get("scorer")
+        if known and any(known.halvings(hidden.name) for hidden in self.chain.hidden):
             self.release_scorer()
 
     def scorer_on(self, split: str) -> Scorer:

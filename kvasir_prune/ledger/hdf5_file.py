@@ -12,9 +12,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO
 
 import h5py
 
@@ -90,7 +90,7 @@ def check_seal(path: Path, *, mended_by: str | None = None) -> None:
 
 
 @contextmanager
-def _checked(path: Path, mended_by: str | None) -> Iterator[BinaryIO]:
+def _checked(path: Path, mended_by: str | None) -> Iterator[BufferedReader]:
     """Open a file and compare its digest; what is read from the stream is what was compared.
 
     By its path the same might be another file a moment later.
@@ -122,7 +122,7 @@ def _errors_of_hdf5() -> Iterator[None]:
         raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
-def _seal_of(stream: BinaryIO) -> bytes:
+def _seal_of(stream: BufferedReader | BufferedRandom) -> bytes:
     """Return the user block that belongs to what lies behind it."""
     stream.seek(USER_BLOCK)
     line = f"{SEAL}{hashlib.file_digest(stream, 'sha256').hexdigest()}\n"
