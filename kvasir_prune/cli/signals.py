@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from kvasir_prune.errors import Interrupted
+from kvasir_prune.interruption import Signalled, deliver
 
 WATCHED = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
@@ -26,13 +27,6 @@ WATCHED = tuple(
 GRACE_S = 3.0
 """Seconds in which the main thread is to leave its work."""
 OVER = b"\0"
-
-
-class _Signalled(BaseException):
-    """A signal; no `except Exception` between the work and the command line may swallow it."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
 
 
 @contextmanager
@@ -54,7 +48,7 @@ def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
         # Schedulers send SIGTERM more than once; a second SIGINT is the watchdog's.
         for watched in WATCHED:
             signal.signal(watched, _leave)
-        raise _Signalled(number)
+        deliver(number)
 
     reading, writing = socket.socketpair()
     writing.setblocking(False)
@@ -67,7 +61,7 @@ def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
         signal.signal(number, stop)
     try:
         yield
-    except _Signalled as caught:
+    except Signalled as caught:
         raise Interrupted(caught.number) from None
     finally:
         for number, handler in before.items():
