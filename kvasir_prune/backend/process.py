@@ -22,6 +22,8 @@ BACKENDS = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("
 """The modules of each backend, whose versions can change a result."""
 GPU_LIBRARIES = ("nvidia-", "jax-cuda")
 """How the names of packages with cuDNN, cuBLAS and the like begin."""
+_pinned: dict[str, int] = {}
+"""What this process can no longer change."""
 COMPUTING_ROOMS = (
     *("backend", "data", "evaluation", "experiment", "importance", "ledger"),
     *("models", "pruning", "training"),
@@ -62,7 +64,7 @@ def load() -> None:
 def configure(seed: int, threads: int) -> None:
     """Make a run a function of its inputs: seeds, threads, precision, deterministic kernels.
 
-    Must be called before the first operation of the process; later calls may only repeat it.
+    Must be called before the first operation of the process; later calls may bring another seed.
 
     JAX offers no call for the number of threads. Its CPU client reads PJRT_NPROC when it is
     created, at the first operation, and that is set here; it is not part of JAX's documented
@@ -71,7 +73,11 @@ def configure(seed: int, threads: int) -> None:
     Args:
         seed: seeds Python, NumPy and the backend, through Keras.
         threads: threads within one operation.
+
+    Raises:
+        BackendError: this process has computed with another number of threads.
     """
+    _pin_threads(threads)
     if name() == "jax":
         os.environ["PJRT_NPROC"] = str(threads)
         _add_xla_flag("--xla_gpu_deterministic_ops=true")
@@ -95,6 +101,18 @@ def configure(seed: int, threads: int) -> None:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True)
     compute_in_full()
+
+
+def _pin_threads(threads: int) -> None:
+    """Refuse what TensorFlow would refuse in its own words, and JAX would ignore."""
+    if _pinned.setdefault("threads", threads) != threads:
+        raise BackendError(
+            "This process has computed with another number of threads, which cannot be changed.",
+            where="runtime.threads",
+            got=threads,
+            expected=_pinned["threads"],
+            fix="give the same command again: it begins with what is left, in a new process",
+        )
 
 
 def _add_xla_flag(flag: str) -> None:
