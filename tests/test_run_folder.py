@@ -97,8 +97,10 @@ def test_cosmetic_differences_pass_on_the_way_and_change_no_removal(
     finished: Path, tmp_path: Path, server: Server
 ) -> None:
     run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE)
-    write_config(tmp_path, {**COSMETIC, "runtime.threads": None})
-    server.call(*RUN, cwd=tmp_path).succeeded()
+    threads = run_record.read(run / "run.json")["threads"]
+    write_config(tmp_path, {**COSMETIC, "runtime.threads": threads + 1})
+    done = server.call(*RUN, cwd=tmp_path).succeeded()
+    assert f"runtime.threads is the run's own: {threads}, not {threads + 1}" in done.err
     with h5py.File(run / "pruning.h5") as new, h5py.File(finished / "run" / "pruning.h5") as old:
         for table in ("removed", "evolution"):
             assert new[table][()].tobytes() == old[table][()].tobytes()

@@ -20,7 +20,7 @@ from kvasir_prune.models import Hidden, cut, weights_of
 from kvasir_prune.models.file import publish_model
 from kvasir_prune.pruning import loop as pruning
 from kvasir_prune.pruning.verification import check_baseline, check_ledger
-from kvasir_prune.types import Entry, LayerSize, LossAccuracy, Removed
+from kvasir_prune.types import LayerSize, LossAccuracy, Removed
 
 
 def measure_importance(run: Run) -> None:
@@ -129,11 +129,14 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
         ) as steps,
     ):
         before = ledger.state
-        for removed, value in enumerate([ledger.baseline, *_losses(ledger.entries)]):
-            events.removal(removed, value)
+        events.removal(0, ledger.baseline, 0)
+        gone = (entry for entry in ledger.entries if isinstance(entry, Removed))
+        for removed, entry in enumerate(gone, start=1):
+            events.removal(removed, LossAccuracy(entry.loss, entry.accuracy), entry.evaluations)
         for state in steps:
             if state.removals > before.removals:
-                events.removal(state.removals, state.current)
+                events.removal(state.removals, state.current, state.evaluations)
+            events.show()
             if state.halvings > before.halvings:
                 run.progress.note(_smaller_steps(state.layers[state.layer].name))
             scored = state.evaluations - before.evaluations
@@ -141,11 +144,6 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
             if forecast := of_pruning(keeper.pace, run.config, expected, state):
                 task.foresee(forecast.done_s, forecast.left_s, **_facts(state))
             before = state
-
-
-def _losses(entries: Sequence[Entry]) -> list[LossAccuracy]:
-    """Return loss and accuracy behind every removal."""
-    return [LossAccuracy(e.loss, e.accuracy) for e in entries if isinstance(e, Removed)]
 
 
 def _smaller_steps(layer: str) -> str:
