@@ -101,6 +101,7 @@ def test_signals_in_the_pruning_change_nothing_but_the_time(
     for number, least in (
         (signal.SIGINT, evaluations // 10),
         (signal.SIGTERM, evaluations // 3),
+        (signal.SIGUSR1, evaluations // 2),
     ):
         out, err = _stopped_by(number, least, tmp_path, arguments)
         assert "Traceback" not in err
