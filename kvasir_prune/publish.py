@@ -132,10 +132,9 @@ def sweep_partials(folder: Path) -> None:
             leftover.unlink()
 
 
-def sha256_file(path: Path, *, start: int = 0) -> str:
-    """Return the SHA-256 of a file, from byte `start` on, as 64 hexadecimal digits."""
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file, as 64 hexadecimal digits."""
     with path.open("rb") as stream:
-        stream.seek(start)
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

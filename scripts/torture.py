@@ -27,6 +27,7 @@ from torture.kills import kill  # noqa: E402
 from torture.nursery import Nursery  # noqa: E402
 from torture.overhead import overhead  # noqa: E402
 from torture.races import race  # noqa: E402
+from torture.signals import send  # noqa: E402
 from torture.sweeps import kill_sweeps  # noqa: E402
 
 
@@ -38,6 +39,7 @@ def main(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all moments and places.")] = 0,
     kills: Annotated[int, typer.Option(min=0, help="SIGKILLs at random moments.")] = 200,
+    signals: Annotated[int, typer.Option(min=0, help="Signals that stop a run, likewise.")] = 60,
     interruptions: Annotated[
         int | None,
         typer.Option(min=0, help="Operations of a pruning run to interrupt; default: every one."),
@@ -73,6 +75,8 @@ def main(
             if kills:
                 killed = kill(ground, kills, seed)
                 found["kills"] = vars(killed)
+            if signals:
+                found["signals"] = vars(send(ground, signals, seed))
             if interruptions != 0:
                 count, faults = interrupt(ground, interruptions)
                 found["interruptions"] = {"operations": count, "faults": faults}

@@ -227,7 +227,7 @@ def test_a_network_of_nan_is_refused_by_importance_and_by_pruning(
     words = (
         "A loss is not a finite number",
         "where: the whole network",
-        "image 0 of the scoring set first",
+        "image 0 of the scoring set first, in batch 1 of 256 images",
         "found: nan",
         "to mend it",
     )

@@ -17,6 +17,9 @@ import pytest
 
 from kvasir_prune import environment
 from kvasir_prune.errors import DeviceError, LedgerError, StorageError
+from kvasir_prune.experiment.ownership import OWNER
+from kvasir_prune.importance.measure import begun, measure
+from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, MemoryLedger
 from kvasir_prune.ledger.committer import Committer
 from kvasir_prune.pruning import Greedy, prune
@@ -110,13 +113,18 @@ import hashlib, os, sys
 from pathlib import Path
 from kvasir_prune.cli.resuming import farewell
 from kvasir_prune.cli.signals import interruptible
+from kvasir_prune.experiment import ownership
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.ledger.committer import Committer
 from kvasir_prune.types import LayerSize, LossAccuracy, Scored
-ledger = HDF5Ledger(
-    Path(sys.argv[1]), layers=(LayerSize("a", 9),), baseline=LossAccuracy(1.0, 0.5)
-)
-with interruptible(farewell), Committer(ledger, 3600.0) as committer:
+ownership.BEAT_S = 0.001
+path = Path(sys.argv[1])
+ledger = HDF5Ledger(path, layers=(LayerSize("a", 9),), baseline=LossAccuracy(1.0, 0.5))
+with (
+    ownership.owning(path.parent),
+    interruptible(farewell),
+    Committer(ledger, 3600.0) as committer,
+):
     ledger.record([Scored(3, 2.0, 0.5)])
     committer.recorded()
     print("recorded", flush=True)
@@ -147,6 +155,7 @@ def test_a_signal_ends_a_process_that_is_in_one_long_call(
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "recorded\n"
+        assert (tmp_path / OWNER).exists()
         time.sleep(0.5)  # until it is in the call
         for number in numbers:
             process.send_signal(number)
@@ -155,6 +164,7 @@ def test_a_signal_ends_a_process_that_is_in_one_long_call(
     assert words in err
     assert "To go on: kvasir-prune" in err
     assert HDF5Ledger(path).entries == (Scored(3, 2.0, 0.5),)
+    assert not (tmp_path / OWNER).exists()
 
 
 def loss_of(removed: frozenset[tuple[str, int]]) -> float:
@@ -195,6 +205,34 @@ def test_a_device_that_computes_wrong_does_not_get_into_the_ledger() -> None:
     for _ in prune(Greedy(-1e-5, None), ToyScorer(loss_of), untouched, commit_every_s=0):
         pass
     assert ledger.entries == untouched.entries
+
+
+def test_a_device_that_computes_wrong_does_not_get_into_the_importances(tmp_path: Path) -> None:
+    def begun_at(name: str) -> ImportanceStore:
+        low_high = {"low": -1e-5, "high": 1e-5}
+        return begun(ToyScorer(loss_of), tmp_path / name, LAYERS, **low_high, identity={})
+
+    store = begun_at("importance.h5")
+    with pytest.raises(DeviceError, match="layer b, node 5"):
+        for _ in measure(Unsteady(wrong=2), store, commit_every_s=0, verify_every=3):
+            pass
+    assert [one.node for one in store.measured] == [0, 1, 2, 3, 4]
+    again, untouched = ImportanceStore(store.path), begun_at("untouched.h5")
+    for one in (again, untouched):
+        for _ in measure(ToyScorer(loss_of), one, commit_every_s=0, verify_every=3):
+            pass
+    assert again.measured == untouched.measured
+
+
+def test_every_so_manieth_importance_is_computed_twice_whatever_the_blocks(tmp_path: Path) -> None:
+    for width in (1, 2, 5, 12):
+        scorer = ToyScorer(loss_of, block_width=width)
+        store = begun(scorer, tmp_path / f"{width}.h5", LAYERS, low=0, high=0, identity={})
+        for _ in measure(scorer, store, commit_every_s=0, verify_every=4):
+            pass
+        twice = [node for node in sorted(set(scorer.asked)) if scorer.asked.count(node) == 2]
+        assert twice == [("a", 0), ("a", 4), ("a", 8), ("b", 3)]
+        assert len(scorer.asked) == 19 + 4
 
 
 def test_a_ledger_whose_last_loss_comes_out_otherwise_is_refused_with_both() -> None:

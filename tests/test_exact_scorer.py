@@ -184,12 +184,12 @@ def test_a_silent_node_changes_nothing_and_costs_nothing() -> None:
     assert silent.loss == pytest.approx(scorer.evaluate({}).loss, rel=1e-6)
 
 
-def test_a_loss_that_is_no_number_names_the_node_and_the_layer() -> None:
+def test_a_loss_that_is_no_number_names_the_node_the_layer_and_the_batch() -> None:
     model = network("mlp")
     kernel, bias = model.get_layer("dense2").get_weights()
     kernel[0, 0] = np.inf
     model.get_layer("dense2").set_weights([kernel, bias])
-    with pytest.raises(NumericalError, match="node 3 of layer dense3"):
+    with pytest.raises(NumericalError, match=r"node 3 of layer dense3.*in batch 1 of 64 "):
         scorer_of(model).score("dense3", {}, [3])
 
 

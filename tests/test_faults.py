@@ -19,15 +19,16 @@ from typing import Any
 import h5py
 import pytest
 
-from kvasir_prune.experiment import ownership
+from kvasir_prune.experiment import ownership, tensorboard
 from kvasir_prune.experiment.ownership import OWNER
+from kvasir_prune.experiment.tensorboard import EventLog
 from kvasir_prune.ledger import run_record
+from kvasir_prune.types import LossAccuracy
 from tests.cli_runs import (
     AFTER_IMPORTANCE,
     AFTER_LEDGER,
     PATIENCE_S,
     RUN,
-    Outcome,
     Server,
     assert_same_results,
     call,
@@ -281,7 +282,7 @@ def test_a_heart_beats_on_when_the_file_system_stumbles_and_stops_when_it_is_gon
     holder = """
 import os, sys, time
 from pathlib import Path
-from kvasir_prune.experiment import ownership
+from kvasir_prune.experiment import ownership, tensorboard
 ownership.BEAT_S = 0.1
 folder, fault = Path(sys.argv[1]), sys.argv[2]
 with ownership.owning(folder):
@@ -348,8 +349,32 @@ def test_every_commit_has_a_line_and_every_removal_a_point(finished: Path) -> No
     shown = {e.step: float(make_ndarray(e.tensor_proto)) for e in events.Tensors("pruning/loss")}
     assert sorted(shown) == list(range(len(removed) + 1))
     assert [shown[n + 1] for n in range(len(removed))] == pytest.approx(removed["loss"], rel=1e-6)
+    gone = {e.step: float(make_ndarray(e.tensor_proto)) for e in events.Tensors("pruning/removed")}
+    steps = [0, *removed["evaluations"].tolist()]
+    assert gone == dict(zip(steps, range(len(removed) + 1), strict=True))
 
 
-def test_watching_a_finished_run_shows_it_and_ends(finished: Path, tmp_path: Path) -> None:
-    done: Outcome = call("status", finished / "run", "--watch", cwd=tmp_path).succeeded()
+def test_removals_are_shown_while_pruning_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setattr(tensorboard, "SHOW_EVERY_S", 0.0)
+    with EventLog(tmp_path) as events:
+        for removed in range(3):
+            events.removal(removed, LossAccuracy(1.0, 0.5), 10 * removed)
+        events.show()
+        shown = EventAccumulator(str(tmp_path))
+        shown.Reload()
+        assert [event.step for event in shown.Tensors("pruning/removed")] == [0, 10, 20]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_watching_a_finished_run_shows_it_and_ends(
+    finished: Path, tmp_path: Path, server: Server, options: tuple[str, ...]
+) -> None:
+    done = server.call("status", finished / "run", "--watch", *options, cwd=tmp_path).succeeded()
     assert "finished" in done.out
+    if options:
+        (line,) = done.out.splitlines()
+        assert json.loads(line)["stage"] == "finished"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -20,13 +20,10 @@ from tests.cli_runs import (
     PATIENCE_S,
     RUN,
     arrays_of,
-    call,
-    command,
     copy_of,
-    environment,
-    until,
     write_config,
 )
+from torture.nursery import Child, Nursery
 
 NETWORK = {
     "name": "stopped",
@@ -46,11 +43,18 @@ SEED = 2020
 
 
 @pytest.fixture(scope="module")
-def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Give what starts commands as processes that need not load Keras first."""
+    with Nursery(tmp_path_factory.mktemp("logs")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Path:
     """Give the folder of a run that nobody disturbed."""
     place = tmp_path_factory.mktemp("left_alone")
     write_config(place, {}, NETWORK)
-    call(*RUN, cwd=place).succeeded()
+    _finish(nursery, place, *RUN)
     return place / "run"
 
 
@@ -65,7 +69,7 @@ def test_a_run_left_alone_exercises_every_part_of_the_state(left_alone: Path) ->
 
 @pytest.mark.slow
 def test_a_run_killed_at_random_moments_ends_like_one_left_alone(
-    left_alone: Path, tmp_path: Path
+    left_alone: Path, nursery: Nursery, tmp_path: Path
 ) -> None:
     write_config(tmp_path, {}, NETWORK)
     run = tmp_path / "run"
@@ -80,6 +84,7 @@ def test_a_run_killed_at_random_moments_ends_like_one_left_alone(
     ]
     for stage, count, least, options in moments:
         _kill_in(
+            nursery,
             stage,
             lambda count=count, least=least: count(run) >= least,
             tmp_path,
@@ -87,13 +92,13 @@ def test_a_run_killed_at_random_moments_ends_like_one_left_alone(
             *options,
             later_s=random.uniform(0, 0.15),
         )
-    call(*RUN, cwd=tmp_path).succeeded()
+    _finish(nursery, tmp_path, *RUN)
     _assert_same(run, left_alone)
 
 
 @pytest.mark.slow
 def test_signals_in_the_pruning_change_nothing_but_the_time(
-    left_alone: Path, tmp_path: Path
+    left_alone: Path, nursery: Nursery, tmp_path: Path
 ) -> None:
     run = copy_of(left_alone.parent, tmp_path, *AFTER_IMPORTANCE)
     evaluations = _evaluations(left_alone)
@@ -101,74 +106,86 @@ def test_signals_in_the_pruning_change_nothing_but_the_time(
     for number, least in (
         (signal.SIGINT, evaluations // 10),
         (signal.SIGTERM, evaluations // 3),
+        (signal.SIGUSR1, evaluations // 2),
     ):
-        out, err = _stopped_by(number, least, tmp_path, arguments)
-        assert "Traceback" not in err
-        assert f"Stopped by signal {number:d}; everything committed is safe." in err
-        assert out == ""
+        said = _stopped_by(nursery, number, least, tmp_path, arguments)
+        assert "Traceback" not in said
+        assert f"Stopped by signal {number:d}; everything committed is safe." in said
         assert not list(run.rglob("*.partial*"))
         assert not (run / ".owner.json").exists()
         assert _stage(run) == "prune"
-        arguments = _resume_command(err)
-    call(*arguments, cwd=tmp_path).succeeded()
+        arguments = _resume_command(said)
+    _finish(nursery, tmp_path, *arguments)
     _assert_same(run, left_alone)
 
 
 def _kill_in(
-    stage: str, moment: Callable[[], bool], cwd: Path, *arguments: str, later_s: float
+    nursery: Nursery,
+    stage: str,
+    moment: Callable[[], bool],
+    cwd: Path,
+    *arguments: str,
+    later_s: float,
 ) -> None:
     """Kill a run some time after a moment; where the stage was over by then, try again sooner."""
     run, kept = cwd / "run", cwd / "kept"
     if run.exists():
         shutil.copytree(run, kept)
     for attempt in range(5):
-        process = _started(cwd, *arguments)
-        until(moment, process)
+        child = nursery.start(cwd, arguments)
+        _wait(moment, child)
         time.sleep(later_s / 4**attempt)
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=PATIENCE_S)
-        if process.returncode == -signal.SIGKILL and _stage(run) == stage:
+        code = _ended_by(signal.SIGKILL, child)
+        if code == -signal.SIGKILL and _stage(run) == stage:
             break
         shutil.rmtree(run)
         if kept.exists():
             shutil.copytree(kept, run)
-    assert (process.returncode, _stage(run)) == (-signal.SIGKILL, stage)
+    assert (code, _stage(run)) == (-signal.SIGKILL, stage)
     shutil.rmtree(kept, ignore_errors=True)
 
 
-def _stopped_by(number: int, least: int, cwd: Path, arguments: list[str]) -> tuple[str, str]:
+def _stopped_by(nursery: Nursery, number: int, least: int, cwd: Path, arguments: list[str]) -> str:
     """Signal a run at some evaluation; where it was over before the signal came, try again."""
     kept = cwd / f"before-{number}"
     shutil.copytree(cwd / "run", kept)
     for _ in range(5):
-        process = _started(cwd, *arguments)
-        until(lambda: _evaluations(cwd / "run") >= least, process)
-        process.send_signal(number)
-        out, err = process.communicate(timeout=PATIENCE_S)
-        if process.returncode != 0:
+        child = nursery.start(cwd, arguments)
+        _wait(lambda: _evaluations(cwd / "run") >= least, child)
+        code = _ended_by(number, child)
+        if code != 0:
             break
         shutil.rmtree(cwd / "run")
         shutil.copytree(kept, cwd / "run")
-    assert process.returncode == 128 + number, err
-    return out, err
+    assert code == 128 + number, child.log.read_text()
+    return child.log.read_text()
 
 
-def _resume_command(err: str) -> list[str]:
-    (line,) = (line for line in err.splitlines() if line.startswith("To go on: "))
+def _finish(nursery: Nursery, cwd: Path, *arguments: str) -> None:
+    child = nursery.start(cwd, arguments)
+    assert child.wait(time.monotonic() + PATIENCE_S) == 0, child.log.read_text()
+
+
+def _wait(moment: Callable[[], bool], child: Child) -> None:
+    """Wait for a moment of a run, or for its end."""
+    until = time.monotonic() + PATIENCE_S
+    while not moment() and child.status() is None:
+        assert time.monotonic() < until, child.log.read_text()
+        time.sleep(0.005)
+
+
+def _ended_by(number: int, child: Child) -> int | None:
+    """Send a signal; return the exit code."""
+    if child.status() is None:
+        os.kill(child.process, number)
+    return child.wait(time.monotonic() + PATIENCE_S)
+
+
+def _resume_command(said: str) -> list[str]:
+    (line,) = (line for line in said.splitlines() if line.startswith("To go on: "))
     program, *arguments = shlex.split(line.removeprefix("To go on: "))
     assert program == "kvasir-prune"
     return arguments
-
-
-def _started(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(*arguments),
-        cwd=cwd,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def _epochs(run: Path) -> int:

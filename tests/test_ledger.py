@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -171,6 +174,33 @@ def committed(folder: Path) -> Path:
     ledger.record(STORY)
     ledger.commit()
     return folder / "pruning.h5"
+
+
+def test_a_reader_beside_a_writer_reads_one_commit_whole(tmp_path: Path) -> None:
+    """Commits follow one another so fast that some fall into every read."""
+    path, over = committed(tmp_path), threading.Event()
+    commits = {KEPT: tmp_path / "one.h5"}
+    shutil.copy(path, commits[KEPT])
+    ledger = HDF5Ledger(path)
+    ledger.record([Scored(2, 0.9, 0.5)])
+    ledger.commit()
+    commits[ledger.entries] = tmp_path / "other.h5"
+    shutil.copy(path, commits[ledger.entries])
+
+    def write() -> None:
+        while not over.is_set():
+            for commit in commits.values():
+                os.link(commit, tmp_path / "new")
+                (tmp_path / "new").replace(path)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        seen = {HDF5Ledger(path).entries for _ in range(200)}
+    finally:
+        over.set()
+        writer.join()
+    assert seen == set(commits)
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.95])

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 
 from kvasir_prune import backend
-from kvasir_prune.errors import DeviceError, DeviceMemoryError
+from kvasir_prune.errors import DeviceError, DeviceMemoryError, LedgerError
 from kvasir_prune.importance import exact
 from kvasir_prune.importance.exact import ExactScorer
-from kvasir_prune.importance.measure import measure
+from kvasir_prune.importance.measure import begun, measure
 from kvasir_prune.importance.program import LayerProgram
 from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.store import ImportanceStore
-from kvasir_prune.ledger import HDF5Ledger
+from kvasir_prune.ledger import HDF5Ledger, MemoryLedger
 from kvasir_prune.models import read_chain
-from kvasir_prune.pruning import Greedy, prune
-from kvasir_prune.types import Halved, LayerSize
+from kvasir_prune.pruning import Greedy, loop, prune
+from kvasir_prune.pruning.verification import check_ledger
+from kvasir_prune.types import Halved, LayerSize, LossAccuracy
 from tests.networks import images_and_labels, randomise
+from tests.toy import ToyScorer
 
 COUNT = 160
 MORE_THAN_ANY_MACHINE_HAS = 2**46
@@ -29,12 +31,17 @@ STRATEGY = Greedy(-1e-3, -2e-2)
 
 
 def ask_for_too_much() -> None:
-    # A GPU says so only when the values are wanted.
+    """Exhaust the memory by a real request; TensorFlow would repeat it for ten seconds."""
+    np.ones(MORE_THAN_ANY_MACHINE_HAS)
+
+
+def ask_the_device_for_too_much() -> None:
+    """A GPU says so only when the values are wanted."""
     keras.ops.convert_to_numpy(keras.ops.zeros((MORE_THAN_ANY_MACHINE_HAS,)) + 1)
 
 
 def test_the_backend_and_numpy_running_out_of_memory_are_named() -> None:
-    for exhaust in (ask_for_too_much, lambda: np.ones(MORE_THAN_ANY_MACHINE_HAS)):
+    for exhaust in (ask_for_too_much, ask_the_device_for_too_much):
         with (
             pytest.raises(DeviceMemoryError, match=r"layer fc1(.|\n)*memory_budget_gib"),
             backend.errors_named("layer fc1"),
@@ -169,6 +176,69 @@ def test_importances_remember_the_smaller_steps(
         pass
     assert again.halvings("conv1") == 1
     assert rest.complete
+
+
+@pytest.fixture
+def tiny_memory(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A device that the first steps of dense1, over 6144 rows, exhaust."""
+    whole = LayerProgram.preactivation
+
+    def limited(self: LayerProgram, outputs: Any, reader: Any) -> Any:
+        if self.hidden.name == "dense1" and self.shape.segments > 24:
+            ask_for_too_much()
+        return whole(self, outputs, reader)
+
+    monkeypatch.setattr(LayerProgram, "preactivation", limited)
+    return monkeypatch
+
+
+def test_the_steps_of_the_first_loss_are_remembered(
+    tiny_memory: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scorers = [scorer(), scorer()]
+    ledger = loop.begun(scorers[0], tmp_path / "pruning.h5", sizes(), {})
+    limits = {"low": -1e-5, "high": 1e-5}
+    store = begun(scorers[1], tmp_path / "importance.h5", sizes()[::-1], **limits, identity={})
+    assert ledger.entries == (Halved(0, 0),)
+    assert ImportanceStore(store.path).halvings == {"dense1": 1}
+    tiny_memory.undo()
+    resumed = scorer()
+    check_ledger(resumed, HDF5Ledger(ledger.path))
+    for _ in prune(STRATEGY, resumed, ledger, commit_every_s=60):
+        pass
+    assert ledger.entries.count(Halved(0, 0)) == 1
+
+
+class Halving(ToyScorer):
+    """Has memory for steps halved so often; the last bits of its losses depend on that."""
+
+    def __init__(self, suffices: int) -> None:
+        super().__init__(lambda _: 1.0 + 1e-15 * self._times)
+        self._suffices, self._times = suffices, 0
+
+    def halvings(self, layer: str) -> int:
+        return self._times
+
+    def halve(self, layer: str, times: int) -> None:
+        self._times = max(self._times, times)
+
+    def evaluate(self, removed: Any, *, layer: str | None = None) -> LossAccuracy:
+        self._times = max(self._times, self._suffices)
+        return super().evaluate(removed, layer=layer)
+
+
+@pytest.mark.parametrize("since", [0, 1])
+def test_the_first_loss_is_compared_in_the_steps_that_gave_it(tmp_path: Path, since: int) -> None:
+    """Before any removal; the steps may have been halved again since."""
+    ledger = loop.begun(Halving(2), tmp_path / "pruning.h5", sizes(), {})
+    ledger.record((Halved(0, 0),) * since)
+    for memory in (0, 1, 2):
+        check_ledger(Halving(memory), ledger)
+    with pytest.raises(DeviceMemoryError, match="less memory now"):
+        check_ledger(Halving(3 + since), ledger)
+    other = MemoryLedger(sizes(), LossAccuracy(1.0 + 1e-14, 0.5), ledger.entries)
+    with pytest.raises(LedgerError, match="with all nodes in place"):
+        check_ledger(Halving(0), other)
 
 
 def test_where_the_smallest_steps_do_not_suffice_the_error_says_what_to_lower(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 
@@ -227,6 +228,54 @@ def test_status_tells_the_time_left_of_a_run_that_stopped(finished: Path, tmp_pa
     (run / "pace.json").unlink()
     facts = json.loads(quiet.call("status", "run", "--json", cwd=tmp_path).succeeded().out)
     assert "left_s" not in facts
+
+
+BATCH, EVOLUTION = "checkpoint.h5 epochs={} batches={}", "pruning.h5 removed=32 evolution={}"
+
+
+@pytest.mark.parametrize(
+    ("gone", "lines", "facts", "words"),
+    [
+        # 280 images are 9 batches of 32, three times at most; 10 of them took 5 s.
+        (
+            "model.keras",
+            {-9: BATCH.format(0, 0), 10: BATCH.format(0, 3), 15: BATCH.format(0, 3)}
+            | {20: BATCH.format(1, 4)},
+            {"batches_done": 13, "batches": 27, "batches_per_s": 2.0, "left_s": 7.0},
+            "13 of 27 batches at most",
+        ),
+        # Three points on three splits, then two networks on three; 12 passes took 24 s.
+        (
+            "evaluation.h5",
+            {1: EVOLUTION.format(0), 30: EVOLUTION.format(0), 40: EVOLUTION.format(5)}
+            | {54: "evaluation.partial.h5 images=400"},
+            {"passes_done": 12.0, "passes": 15, "passes_per_s": 0.5, "left_s": 6.0},
+            "12 of 15 passes over a split",
+        ),
+    ],
+)
+def test_status_tells_the_pace_of_training_and_evaluation_by_the_log(
+    finished: Path, tmp_path: Path, server: Server, gone, lines, facts, words
+) -> None:
+    run = copy_of(finished, tmp_path, gone)
+    start = datetime.datetime.fromisoformat(json.loads((run / "run.json").read_text())["starts"][0])
+    torn = "2026-11-27T16:32:40.108+00:00 checkpoint.h5 wri2026-11-27T16:3\n\n"
+    (run / "run.log").write_text(
+        torn
+        + "".join(
+            f"{(start + datetime.timedelta(seconds=after)).isoformat()} {line}\n"
+            for after, line in lines.items()
+        )
+        + "2026-11-27T16:32"
+    )
+    found = json.loads(server.call("status", "run", "--json", cwd=tmp_path).succeeded().out)
+    assert {name: found[name] for name in facts} == facts
+    since_start = datetime.datetime.now(datetime.UTC) - start
+    assert found["last_commit_age_s"] < since_start.total_seconds()
+    assert words in server.call("status", "run", cwd=tmp_path).succeeded().out
+    (run / "run.log").unlink()
+    found = json.loads(server.call("status", "run", "--json", cwd=tmp_path).succeeded().out)
+    assert not set(facts) & set(found)
 
 
 def _forget_the_end(path: Path) -> None:

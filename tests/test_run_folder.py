@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,11 @@ import h5py
 import numpy as np
 import pytest
 
+import kvasir_prune
+from kvasir_prune.backend.process import code_digest
 from kvasir_prune.ledger import run_record
 from kvasir_prune.ledger.hdf5_file import seal
+from kvasir_prune.ledger.identity import origin
 from tests.cli_runs import (
     AFTER_IMPORTANCE,
     AFTER_LEDGER,
@@ -49,6 +53,7 @@ def test_another_configuration_is_refused_key_by_key(
             "training.max_epochs": 4,
             "training.optimizer": {"name": "sgd"},
             "pruning.layers": ["dense1"],
+            "evaluation.every_removals": 30,
         },
     )
     before = contents(run)
@@ -61,6 +66,7 @@ def test_another_configuration_is_refused_key_by_key(
         "- training.optimizer.beta_1: it has 0.9, now it is None",
         "- training.optimizer.nesterov: it has None, now it is False",
         "- pruning.layers: it has None, now it is ['dense1']",
+        "- evaluation.every_removals: it has 20, now it is 30",
     }
     assert not any(line.startswith(("- name", "- model", "- data")) for line in lines)
     assert "--run-dir" in sentence
@@ -70,7 +76,7 @@ def test_another_configuration_is_refused_key_by_key(
 COSMETIC = {
     "name": "another_name",
     "description": "other words",
-    "evaluation.every_removals": 5,
+    "evaluation.latency_s": 0.001,
     "pruning.commit_every_s": 0.0,
     "runtime.threads": 1,
 }
@@ -91,11 +97,13 @@ def test_cosmetic_differences_pass_on_the_way_and_change_no_removal(
     finished: Path, tmp_path: Path, server: Server
 ) -> None:
     run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE)
-    write_config(tmp_path, {**COSMETIC, "runtime.threads": None})
-    server.call(*RUN, cwd=tmp_path).succeeded()
+    threads = run_record.read(run / "run.json")["threads"]
+    write_config(tmp_path, {**COSMETIC, "runtime.threads": threads + 1})
+    done = server.call(*RUN, cwd=tmp_path).succeeded()
+    assert f"runtime.threads is the run's own: {threads}, not {threads + 1}" in done.err
     with h5py.File(run / "pruning.h5") as new, h5py.File(finished / "run" / "pruning.h5") as old:
-        assert new["removed"][()].tobytes() == old["removed"][()].tobytes()
-        assert len(new["evolution"]) > len(old["evolution"])
+        for table in ("removed", "evolution"):
+            assert new[table][()].tobytes() == old[table][()].tobytes()
 
 
 def test_another_set_of_versions_is_refused(finished: Path, tmp_path: Path, server: Server) -> None:
@@ -109,6 +117,52 @@ def test_another_set_of_versions_is_refused(finished: Path, tmp_path: Path, serv
         "another set of versions", f"- numpy: it has '1.0.0', now it is '{np.__version__}'"
     )
     assert contents(run) == before
+
+
+def test_a_run_of_other_code_is_refused_and_can_be_read(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    """As begun before the code was among the versions."""
+    run = copy_of(finished, tmp_path)
+    record = run_record.read(run / "run.json")
+    assert record is not None
+    code = record["versions"].pop("kvasir_prune code")
+    run_record.write(run / "run.json", record)
+    versions = origin(record)["versions"]
+    for name in ("pruning.h5", "importance.h5", "evaluation.h5"):
+        with h5py.File(run / name, "r+") as file:
+            if name == "evaluation.h5":
+                own = json.loads(file.attrs["origin"])
+                file.attrs["origin"] = json.dumps({**own, "versions": versions})
+            else:
+                file.attrs["versions" if name == "pruning.h5" else "identity.versions"] = versions
+        seal(run / name)
+    assert "finished" in server.call("status", "run", cwd=tmp_path).succeeded().out
+    server.call("report", "run", cwd=tmp_path).succeeded()
+    assert_same_results(run, finished / "run")
+    (run / "pruned.keras").unlink()
+    sentence = server.call(*RUN, cwd=tmp_path).refused("another set of versions", "--run-dir")
+    assert f"- kvasir_prune code: it has None, now it is '{code}'" in sentence
+
+
+def test_the_digest_of_the_code_changes_with_what_computes_alone(tmp_path: Path) -> None:
+    copied = tmp_path / "kvasir_prune"
+    shutil.copytree(
+        Path(kvasir_prune.__file__).parent, copied, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    before = code_digest(copied)
+    assert before == code_digest()
+    for path, counts in (
+        ("training/fit.py", True),
+        ("pruning/greedy.py", True),
+        ("cli/status.py", False),
+    ):
+        text = (copied / path).read_text()
+        (copied / path).write_text(f"{text}\n")
+        assert (code_digest(copied) != before) == counts
+        (copied / path).write_text(text)
+    (copied / "training" / "fit.py").rename(copied / "training" / "fitting.py")
+    assert code_digest(copied) != before
 
 
 def test_another_split_is_refused(finished: Path, tmp_path: Path, server: Server) -> None:

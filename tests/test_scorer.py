@@ -11,6 +11,7 @@ from kvasir_prune.errors import NumericalError
 from kvasir_prune.evaluation.metrics import cross_entropies, loss_accuracy
 from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.reference import ReferenceScorer
+from kvasir_prune.importance.scorer import finite
 from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.store import ClassCounts, ImportanceStore, classify
 from kvasir_prune.models import read_chain
@@ -94,13 +95,21 @@ def test_losses_come_from_logits_not_from_clipped_probabilities() -> None:
     assert cross_entropies(logits, np.array([1]))[0] == 200.0
 
 
-def test_a_loss_that_is_no_number_names_the_node_and_the_layer() -> None:
+def test_a_loss_that_is_no_number_names_the_node_the_layer_and_the_batch() -> None:
     model = network("mlp")
     kernel, bias = model.get_layer("dense2").get_weights()
     kernel[0, 0] = np.inf
     model.get_layer("dense2").set_weights([kernel, bias])
-    with pytest.raises(NumericalError, match="node 3 of layer dense3"):
+    with pytest.raises(NumericalError, match=r"node 3 of layer dense3.*in batch 1 of 16 "):
         scorer_of(model, SMALL["mlp"][1]).score("dense3", {}, [3])
+
+
+def test_the_first_image_whose_loss_is_no_number_is_named_with_its_batch() -> None:
+    losses = np.zeros(40)
+    losses[[33, 39]] = np.nan, np.inf
+    words = "here; 2 of 40 images, image 33 of the scoring set first, in batch 3 of 16 images"
+    with pytest.raises(NumericalError, match=words):
+        finite(LossAccuracy(np.nan, 0.5), losses, where="here", batch_size=16)
 
 
 def test_classes_of_nodes_at_their_thresholds() -> None:

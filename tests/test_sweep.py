@@ -94,6 +94,20 @@ def test_networks_are_trained_once_for_all_settings(swept: Path):
     assert not list((swept / "out" / "tiny").rglob("checkpoint.h5"))
 
 
+def test_a_trial_with_other_threads_than_its_process_is_refused(
+    swept: Path, tmp_path: Path, server: Server
+):
+    """The server has computed with one thread by now; a backend's number is for good."""
+    run = {**SWEEP["run"], "runtime": {"threads": 2}}
+    one = {"run": run, "settings": {"one": {}}, "grid": {}, "seeds": 1, "until": "train"}
+    write_sweep(tmp_path, one)
+    refused = server.call(*DO, cwd=tmp_path)
+    assert refused.code == 2
+    assert "one/seed-0000: This process has computed with another number of threads" in refused.err
+    assert "runtime.threads" in refused.err
+    call(*DO, cwd=tmp_path).succeeded()
+
+
 def test_a_row_holds_what_the_files_of_its_trial_say(swept: Path):
     rows = {(row["setting"], row["seed"]): row for row in table(swept, "trials")}
     assert set(rows) == {(setting, seed) for setting in SETTINGS for seed in "01"}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -14,9 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.config.method import Adam, EarlyStopping, Sgd, TrainingConfig
 from kvasir_prune.data.dataset import Dataset
-from kvasir_prune.errors import LedgerError, NumericalError
+from kvasir_prune.errors import Interrupted, LedgerError, NumericalError
 from kvasir_prune.progress import Silent, Task
 from kvasir_prune.training import checkpoint, fit
 from kvasir_prune.training.fit import epoch_batches, train
@@ -125,6 +130,54 @@ def test_a_training_stopped_within_its_epochs_goes_on_at_the_batch(
     assert begun - {0}
     assert again == history
     for one, other in zip(alone.get_weights(), model.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
+
+def signalling(function: Callable[..., Any], at: int) -> Callable[..., Any]:
+    """Return what sends this process a signal at the end of its so manieth call."""
+    calls = itertools.count(1)
+
+    def called(*arguments: Any, **settings: Any) -> Any:
+        found = function(*arguments, **settings)
+        if next(calls) == at:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return found
+
+    return called
+
+
+@pytest.mark.parametrize(
+    ("place", "epochs", "batches"),
+    [("in a step", 1, 2), ("between steps", 1, 2), ("validating", 1, 5), ("saving", 1, 5)],
+)
+def test_a_signal_loses_nothing_of_a_training(
+    tmp_path: Path, place: str, epochs: int, batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """36 images are 5 batches; no checkpoint within epochs is due."""
+    monkeypatch.setattr(fit, "STRETCH_BYTES", 1)
+    config = settings(ADAM, epochs=3).model_copy(update={"commit_every_s": 3600.0})
+    alone, history = trained("mlp", config, tmp_path / "alone")
+    in_second_epoch = 5 * epochs + batches
+    with monkeypatch.context() as patched:
+        steps_of = fit.backend.training_steps
+        match place:
+            case "in a step":
+                steps = lambda model: signalling(steps_of(model), in_second_epoch)  # noqa: E731
+                patched.setattr(fit.backend, "training_steps", steps)
+            case "between steps":
+                offer = signalling(checkpoint.WithinEpochs.offer, in_second_epoch)
+                patched.setattr(checkpoint.WithinEpochs, "offer", offer)
+            case "validating":
+                patched.setattr(fit, "_validate", signalling(fit._validate, 2))
+            case "saving":
+                patched.setattr(checkpoint, "save", signalling(checkpoint.save, 2))
+        with pytest.raises(Interrupted), interruptible(lambda _: None):
+            trained("mlp", config, tmp_path / "cut")
+    with h5py.File(tmp_path / "cut" / "checkpoint.h5") as file:
+        assert (len(file["history"]), int(file["passed"][0])) == (epochs, batches)
+    resumed, again = trained("mlp", config, tmp_path / "cut")
+    assert again == history
+    for one, other in zip(alone.get_weights(), resumed.get_weights(), strict=True):
         assert np.array_equal(one, other)
 
 

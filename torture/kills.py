@@ -55,7 +55,7 @@ def kill(ground: Ground, count: int, seed: int) -> Kills:
     found, random = Kills(), np.random.default_rng(seed)
     with ground.progress.task("SIGKILLs at random moments", count) as task:
         while found.kills < count:
-            folder, seen = _fresh(ground.case, ground.place / "killed"), list[tuple[int, int]]()
+            folder, seen = fresh(ground.case, ground.place / "killed"), list[tuple[int, int]]()
             while True:
                 child = ground.nursery.start(folder, RUN)
                 code = child.wait(time.monotonic() + random.uniform(0, ground.case.seconds / SHARE))
@@ -92,7 +92,8 @@ def _look(found: Kills, run: Path, seen: list[tuple[int, int]]) -> list[tuple[in
     return now
 
 
-def _fresh(case: Case, folder: Path) -> Path:
+def fresh(case: Case, folder: Path) -> Path:
+    """Return a folder with the configuration of the case and nothing else."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copy(case.folder / "config.yaml", folder)

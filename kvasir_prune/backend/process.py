@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import platform
 import sys
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Collection
 from functools import cache
 from importlib import import_module, metadata
+from pathlib import Path
 
 from kvasir_prune import __version__
 from kvasir_prune.environment import processor
@@ -23,6 +25,13 @@ GPU_LIBRARIES = ("nvidia-", "jax-cuda")
 packages_distributions = cache(metadata.packages_distributions)
 """Module -> packages that bring it. Finding out takes half a second, and a sweep asks for every
 trial; what is installed does not change under a process."""
+_pinned: dict[str, int] = {}
+"""What this process can no longer change."""
+COMPUTING_ROOMS = (
+    *("backend", "data", "evaluation", "experiment", "importance", "ledger"),
+    *("models", "pruning", "training"),
+)
+"""Rooms of this package whose code decides what a run finds."""
 
 
 def name() -> str:
@@ -58,7 +67,7 @@ def load() -> None:
 def configure(seed: int, threads: int) -> None:
     """Make a run a function of its inputs: seeds, threads, precision, deterministic kernels.
 
-    Must be called before the first operation of the process; later calls may only repeat it.
+    Must be called before the first operation of the process; later calls may bring another seed.
 
     JAX offers no call for the number of threads. Its CPU client reads PJRT_NPROC when it is
     created, at the first operation, and that is set here; it is not part of JAX's documented
@@ -67,7 +76,11 @@ def configure(seed: int, threads: int) -> None:
     Args:
         seed: seeds Python, NumPy and the backend, through Keras.
         threads: threads within one operation.
+
+    Raises:
+        BackendError: this process has computed with another number of threads.
     """
+    _pin_threads(threads)
     if name() == "jax":
         os.environ["PJRT_NPROC"] = str(threads)
         _add_xla_flag("--xla_gpu_deterministic_ops=true")
@@ -97,6 +110,18 @@ def configure(seed: int, threads: int) -> None:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True)
     compute_in_full()
+
+
+def _pin_threads(threads: int) -> None:
+    """Refuse what TensorFlow would refuse in its own words, and JAX would ignore."""
+    if _pinned.setdefault("threads", threads) != threads:
+        raise BackendError(
+            "This process has computed with another number of threads, which cannot be changed.",
+            where="runtime.threads",
+            got=threads,
+            expected=_pinned["threads"],
+            fix="give the same command again: it begins with what is left, in a new process",
+        )
 
 
 def _add_xla_flag(flag: str) -> None:
@@ -196,8 +221,22 @@ def versions() -> dict[str, str]:
     if switched_off := os.environ.get("NPY_DISABLE_CPU_FEATURES"):
         # NumPy reads it when it is imported, too early to set it back.
         found["numpy without"] = switched_off
-    own = {"kvasir_prune": __version__, "python": platform.python_version()}
-    return {**own, "backend": name(), **found}
+    own = {"kvasir_prune": __version__, "kvasir_prune code": code_digest()}
+    return {**own, "python": platform.python_version(), "backend": name(), **found}
+
+
+def code_digest(package: Path = Path(__file__).parents[1]) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of the code that computes.
+
+    A version number changes when somebody thinks of it; a resumed run must not mix what two states
+    of the code compute even if nobody did.
+
+    Args:
+        package: its folder.
+    """
+    files = sorted(file for room in COMPUTING_ROOMS for file in (package / room).rglob("*.py"))
+    texts = [f"{file.relative_to(package).as_posix()}\0{file.read_text('utf-8')}" for file in files]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 @cache

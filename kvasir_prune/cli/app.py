@@ -219,16 +219,22 @@ def status(
         bool, typer.Option("--json", help="Print JSON: numbers instead of words.")
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show it anew every two seconds, until Ctrl-C.")
+        bool,
+        typer.Option(
+            "--watch",
+            help="Show it anew every two seconds, until it is finished or Ctrl-C; with --json a "
+            "line for every look.",
+        ),
     ] = False,
 ) -> None:
     """Say how far a run is, while it works or after it stopped; disturbs nobody."""
     folder = RunFolder(run_dir)
+    if watch:
+        watch_status(folder, as_json=as_json)
+        return
     found = status_of(folder)
     if as_json:
         print(json.dumps({"stage": found.stage, **found.facts}, indent=2))
-    elif watch:
-        watch_status(folder)
     else:
         Console().print(status_table(found))
 

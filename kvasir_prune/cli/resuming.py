@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from kvasir_prune.errors import Interrupted, KvasirPruneError
+from kvasir_prune.experiment.ownership import withdraw
 from kvasir_prune.ledger.committer import flush
 
 console = Console(stderr=True)
@@ -46,7 +47,11 @@ def telling_how_to_go_on() -> Iterator[None]:
 
 
 def farewell(interrupted: Interrupted) -> None:
-    """Commit and say what would have been at the end, which the main thread does not reach."""
+    """Do and say what would have been at the end, which the main thread does not reach.
+
+    What is recorded is committed; last of all the run folders are given up.
+    """
     flush(within_s=1.0)
     say_how_to_go_on()
     console.print(f"kvasir-prune: {interrupted}", markup=False, soft_wrap=True)
+    withdraw(within_s=0.5)

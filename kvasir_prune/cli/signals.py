@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from kvasir_prune.errors import Interrupted
+from kvasir_prune.interruption import Signalled, deliver
 
 WATCHED = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
@@ -28,13 +29,6 @@ GRACE_S = 3.0
 OVER = b"\0"
 
 
-class _Signalled(BaseException):
-    """A signal; no `except Exception` between the work and the command line may swallow it."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
 @contextmanager
 def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
     """Leave the block at the first signal, by `Interrupted`; a second SIGINT acts at once.
@@ -43,7 +37,7 @@ def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
 
     Args:
         farewell: told before the process ends without leaving the block, because the main thread
-            does not come out of a call within `GRACE_S`.
+            does not come out of a call within `GRACE_S`, or because of the second SIGINT.
 
     Raises:
         Interrupted: one of `WATCHED` came.
@@ -51,11 +45,10 @@ def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in WATCHED}
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        # Schedulers send SIGTERM more than once; only somebody at a keyboard is in a hurry.
+        # Schedulers send SIGTERM more than once; a second SIGINT is the watchdog's.
         for watched in WATCHED:
             signal.signal(watched, _leave)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        raise _Signalled(number)
+        deliver(number)
 
     reading, writing = socket.socketpair()
     writing.setblocking(False)
@@ -68,7 +61,7 @@ def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
         signal.signal(number, stop)
     try:
         yield
-    except _Signalled as caught:
+    except Signalled as caught:
         raise Interrupted(caught.number) from None
     finally:
         for number, handler in before.items():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+from contextlib import ExitStack
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -22,16 +23,29 @@ def status_table(status: Status) -> Table:
     return table
 
 
-def watch_status(folder: RunFolder) -> None:
+def status_line(status: Status) -> str:
+    """Return one line of JSON."""
+    return json.dumps({"stage": status.stage, **status.facts})
+
+
+def watch_status(folder: RunFolder, *, as_json: bool) -> None:
     """Show the status until the run is finished, or until Ctrl-C.
+
+    Args:
+        folder: of the run.
+        as_json: as a line of JSON at every look.
 
     Raises:
         RunFolderError, LedgerError: as `status_of`.
     """
-    with Live(console=Console(), auto_refresh=False) as live:
+    with ExitStack() as stack:
+        live = None if as_json else stack.enter_context(Live(auto_refresh=False))
         while True:
             status = status_of(folder)
-            live.update(status_table(status), refresh=True)
+            if live is None:
+                print(status_line(status), flush=True)
+            else:
+                live.update(status_table(status), refresh=True)
             if status.stage in (FINISHED, IMPORTED):
                 return
             time.sleep(EVERY_S)

@@ -131,8 +131,8 @@ class PruningConfig(Section):
     commit_every_s: Annotated[float, Field(ge=0.0)] = Field(default=1.0, json_schema_extra=COSMETIC)
     """Seconds between two publications of the ledger, at most, while scores arrive."""
     verify_every: Annotated[int, Field(ge=0)] = Field(default=10, json_schema_extra=COSMETIC)
-    """The loss behind every so manieth removal is computed twice, against a device that computes
-    wrong without saying so; 0 never."""
+    """Every so manieth loss, of a removal or of a node whose importance is measured, is computed
+    twice before it is recorded, against a device that computes wrong without saying so; 0 never."""
 
     @model_validator(mode="after")
     def _keys_are_of_the_strategy(self) -> PruningConfig:
@@ -151,7 +151,7 @@ class EvaluationConfig(Section):
 
     batch_size: PositiveInt = 256
     """Images per step; every step has exactly this shape, the last is padded."""
-    every_removals: PositiveInt = Field(default=10, json_schema_extra=COSMETIC)
+    every_removals: PositiveInt = Field(default=10, json_schema_extra=LATER)
     """Loss and accuracy of all splits are measured after every so many removals."""
     latency_s: Annotated[float, Field(ge=0.0, json_schema_extra=COSMETIC)] = 5.0
     """Seconds to spend on timing the network before, masked and cut; 0 leaves it out."""

@@ -81,7 +81,10 @@ class Run:
                 folder.write_record(self.record)
         for name, values in environment.restore(self.record["environment"]).items():
             progress.note(f"{name} is set to the run's own value: {values[1]}, not {values[0]}")
-        resolved = sealed(with_threads(config, self.record["threads"]))
+        threads, asked = self.record["threads"], config.runtime.threads
+        if asked not in (None, threads):
+            progress.note(f"runtime.threads is the run's own: {threads}, not {asked}")
+        resolved = sealed(with_threads(config, threads))
         if not folder.config.exists() or folder.config.read_bytes() != resolved.encode():
             publish_text(folder.config, resolved)
 
@@ -231,7 +234,8 @@ class Run:
 
     def renew_scorer(self) -> None:
         """Let go of a scorer whose steps were halved: another process would not know of it."""
-        if any(self.scorer.halvings(hidden.name) for hidden in self.chain.hidden):
+        known = self.__dict__.get("scorer")
+        if known and any(known.halvings(hidden.name) for hidden in self.chain.hidden):
             self.release_scorer()
 
     def scorer_on(self, split: str) -> Scorer:

@@ -30,6 +30,45 @@ NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 BEAT_S = 3.0
 SILENT_S = 4 * BEAT_S
 """How long the owner on another host must be silent until its place is taken."""
+_HELD: set[_Ownership] = set()
+
+
+class _Ownership:
+    """A place taken in a folder's owner file, with a heart that beats.
+
+    Args:
+        path: of the owner file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._own, self._over = path, str(uuid.uuid4()), threading.Event()
+        _beat(path, self._own, 0)
+        self._heart = threading.Thread(
+            target=_keep_beating, args=(path, self._own, self._over), daemon=True
+        )
+        self._heart.start()
+        _HELD.add(self)
+
+    def end(self) -> None:
+        """Stop the heart, then clear the place: a last beat would write it anew."""
+        self._over.set()
+        self._heart.join()
+        if _read(self._path).get("owner") == self._own:
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+        _HELD.discard(self)
+
+
+def withdraw(within_s: float) -> None:
+    """Clear, from any thread, every place that this process has taken; it must end at once.
+
+    Args:
+        within_s: wait no longer for a file system that does not answer.
+    """
+    for ownership in tuple(_HELD):
+        thread = threading.Thread(target=ownership.end, daemon=True)
+        thread.start()
+        thread.join(within_s)
 
 
 @contextmanager
@@ -39,7 +78,7 @@ def owning(folder: Path) -> Iterator[None]:
     Raises:
         RunFolderError: another process owns it; the error says which.
     """
-    path, own = folder / OWNER, str(uuid.uuid4())
+    path = folder / OWNER
     with ExitStack() as stack:
         try:
             # A fallback to the existence of a file would outlive a process that is killed.
@@ -52,18 +91,11 @@ def owning(folder: Path) -> Iterator[None]:
             # No locks on this file system: the heartbeat has to do.
             _refuse_living(_read(path), folder)
         _wait_for_silence(path, folder)
-        over = threading.Event()
-        _beat(path, own, 0)
-        heart = threading.Thread(target=_keep_beating, args=(path, own, over), daemon=True)
-        heart.start()
+        ownership = _Ownership(path)
         try:
             yield
         finally:
-            over.set()
-            heart.join()
-            if _read(path).get("owner") == own:
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
+            ownership.end()
 
 
 def _refuse_living(facts: dict[str, Any], folder: Path) -> None:

@@ -11,16 +11,16 @@ from kvasir_prune.experiment.forecast import fates, of_importance, of_pruning
 from kvasir_prune.experiment.pace import IMPORTANCE, PRUNING, PaceKeeper
 from kvasir_prune.experiment.strategies import strategy_of
 from kvasir_prune.experiment.tensorboard import EventLog
+from kvasir_prune.importance import measure as importance
 from kvasir_prune.importance.cost_model import work_of
-from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, State
 from kvasir_prune.ledger.identity import check
 from kvasir_prune.models import Hidden, cut, weights_of
 from kvasir_prune.models.file import publish_model
-from kvasir_prune.pruning import prune
+from kvasir_prune.pruning import loop as pruning
 from kvasir_prune.pruning.verification import check_baseline, check_ledger
-from kvasir_prune.types import Entry, LayerSize, LossAccuracy, Removed
+from kvasir_prune.types import LayerSize, LossAccuracy, Removed
 
 
 def measure_importance(run: Run) -> None:
@@ -31,26 +31,27 @@ def measure_importance(run: Run) -> None:
         _check_origin(run, store.identity, folder.importance)
         if store.complete:
             return
-        check_baseline(run.scorer, store.baseline, tolerance=run.tolerance)
+        last = store.layers[-1].name
+        halvings, tolerance = store.halvings.get(last, 0), run.tolerance
+        check_baseline(run.scorer, store.baseline, last, halvings=halvings, tolerance=tolerance)
     else:
-        store = ImportanceStore(
+        store = importance.begun(
+            run.scorer,
             folder.importance,
-            layers=sizes_of(run.chain.named(settings.layers)),
-            baseline=run.scorer.evaluate({}),
+            sizes_of(run.chain.named(settings.layers)),
             low=settings.low,
             high=settings.high,
             identity=run.origin,
         )
-        store.commit()
-    run.renew_scorer()
     with (
         run.progress.task("Node importance", None) as task,
         _keeper(run, IMPORTANCE) as keeper,
         closing(
-            measure(
+            importance.measure(
                 run.scorer,
                 store,
                 commit_every_s=run.config.pruning.commit_every_s,
+                verify_every=run.config.pruning.verify_every,
             )
         ) as steps,
     ):
@@ -91,6 +92,8 @@ def prune_network(run: Run) -> None:
 
 def _open_ledger(run: Run) -> HDF5Ledger:
     path = run.folder.ledger
+    # What memory did not suffice for when importances were measured is no business of the ledger's.
+    run.renew_scorer()
     if path.exists():
         ledger = HDF5Ledger(path)
         _check_origin(run, ledger.identity, path)
@@ -99,11 +102,7 @@ def _open_ledger(run: Run) -> HDF5Ledger:
         return ledger
     run.forget(*run.folder.made_from_ledger)
     layers = sizes_of(run.chain.named(run.config.pruning.layers)[::-1])
-    run.renew_scorer()
-    baseline = run.scorer.evaluate({})
-    ledger = HDF5Ledger(path, layers=layers, baseline=baseline, identity=run.origin)
-    ledger.commit()
-    return ledger
+    return pruning.begun(run.scorer, path, layers, run.origin)
 
 
 def _check_origin(run: Run, identity: Mapping[str, str], path: Path) -> None:
@@ -115,13 +114,12 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
     store = ImportanceStore(run.folder.importance)
     expected = fates(run.config, ledger.layers, store)
     strategy = strategy_of(run.config, ledger.layers, store)
-    run.renew_scorer()
     with (
         run.progress.task("Pruning", None) as task,
         _keeper(run, PRUNING) as keeper,
         EventLog(run.folder.events) as events,
         closing(
-            prune(
+            pruning.prune(
                 strategy,
                 run.scorer,
                 ledger,
@@ -131,11 +129,14 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
         ) as steps,
     ):
         before = ledger.state
-        for removed, value in enumerate([ledger.baseline, *_losses(ledger.entries)]):
-            events.removal(removed, value)
+        events.removal(0, ledger.baseline, 0)
+        gone = (entry for entry in ledger.entries if isinstance(entry, Removed))
+        for removed, entry in enumerate(gone, start=1):
+            events.removal(removed, LossAccuracy(entry.loss, entry.accuracy), entry.evaluations)
         for state in steps:
             if state.removals > before.removals:
-                events.removal(state.removals, state.current)
+                events.removal(state.removals, state.current, state.evaluations)
+            events.show()
             if state.halvings > before.halvings:
                 run.progress.note(_smaller_steps(state.layers[state.layer].name))
             scored = state.evaluations - before.evaluations
@@ -143,11 +144,6 @@ def _drive(run: Run, ledger: HDF5Ledger) -> None:
             if forecast := of_pruning(keeper.pace, run.config, expected, state):
                 task.foresee(forecast.done_s, forecast.left_s, **_facts(state))
             before = state
-
-
-def _losses(entries: Sequence[Entry]) -> list[LossAccuracy]:
-    """Return loss and accuracy behind every removal."""
-    return [LossAccuracy(e.loss, e.accuracy) for e in entries if isinstance(e, Removed)]
 
 
 def _smaller_steps(layer: str) -> str:

@@ -12,6 +12,7 @@ from kvasir_prune.config import load_config
 from kvasir_prune.errors import KvasirPruneError, RunFolderError
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.forecast import Forecast, fates, of_importance, of_pruning
+from kvasir_prune.experiment.log_pace import evaluation_pace, training_pace
 from kvasir_prune.experiment.pace import IMPORTANCE, PRUNING, Pace, read_pace
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, State
@@ -21,6 +22,14 @@ from kvasir_prune.training.history import read_csv
 
 FINISHED = "finished"
 IMPORTED = "imported logs of 2020; there is nothing left to do"
+UNITS = {
+    "batches": "batches at most",
+    "evaluations": "nodes scored",
+    "passes": "passes over a split",
+}
+"""What is counted in the stages, in words."""
+LOGGED = {"train": training_pace, "evaluate": evaluation_pace}
+"""Stages that score no nodes."""
 Facts = dict[str, Any]
 
 
@@ -33,7 +42,9 @@ class Status:
         facts: as far as they are known, by name; seconds, losses in nats, accuracies in [0, 1].
             started, devices; epochs, validation_loss, validation_accuracy; importance_nodes,
             importance_done; nodes, layer, layer_nodes, layer_done, layer_removed, layer_ignored,
-            removed, evaluations, loss_before, loss, accuracy; evaluations_per_s, left_s;
+            removed, evaluations, loss_before, loss, accuracy; while they last, of the training
+            batches_done, batches (at most), batches_per_s, of the evaluation passes_done, passes
+            (of a network over a split), passes_per_s; evaluations_per_s, left_s;
             last_commit_age_s; report.
     """
 
@@ -55,8 +66,11 @@ class Status:
             words["importance"] = f"{done} of {nodes} nodes measured"
         if "removed" in facts:
             words |= _pruning_lines(facts)
-        if "evaluations_per_s" in facts:
-            words["rate"] = f"{facts['evaluations_per_s']:.3g} nodes scored in a second"
+        for unit, what in UNITS.items():
+            if f"{unit}_done" in facts:
+                words["done"] = f"{facts[f'{unit}_done']:.0f} of {facts[unit]} {what}"
+            if f"{unit}_per_s" in facts:
+                words["rate"] = f"{facts[f'{unit}_per_s']:.3g} {what} in a second"
         if "left_s" in facts:
             words["time left"] = f"about {duration(facts['left_s'])} for this stage"
         if "last_commit_age_s" in facts:
@@ -99,10 +113,13 @@ def status_of(folder: RunFolder) -> Status:
         "started": record["created"],
         "devices": [entry["device"] for entry in record["devices"]],
     }
+    stage = stage_of(folder, record)
     facts |= _training(folder) | _importance(folder) | _pruning(folder)
+    if stage in LOGGED:
+        facts |= _logged(folder, record, stage)
     if (folder.report / "report.json").exists():
         facts["report"] = str(folder.report / "report.html")
-    return Status(stage_of(folder, record), facts)
+    return Status(stage, facts)
 
 
 def stage_of(folder: RunFolder, record: Mapping[str, Any]) -> str:
@@ -218,6 +235,15 @@ def _pruning_left(folder: RunFolder, state: State) -> Facts:
         return {}
     forecast = of_pruning(pace, config, fates(config, state.layers, store), state)
     return _pace_of(pace, PRUNING) | _left(forecast)
+
+
+def _logged(folder: RunFolder, record: Mapping[str, Any], stage: str) -> Facts:
+    """Return how far and how fast a stage is by the log, as far as it can be told."""
+    try:
+        config = load_config(folder.config)
+    except KvasirPruneError:
+        return {}
+    return LOGGED[stage](folder, config, (record["starts"] or [record["created"]])[-1])
 
 
 def _pace_of(pace: Pace, stage: str) -> Facts:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kvasir_prune.training.history import Epoch
 from kvasir_prune.types import LossAccuracy
+
+SHOW_EVERY_S = 2.0
 
 
 class EventLog:
@@ -23,7 +26,7 @@ class EventLog:
         for earlier in folder.glob("events.*"):
             earlier.unlink()
         self._writer = Writer(str(folder))
-        self._written = 0
+        self._written, self._due = 0, 0.0
 
     def __enter__(self) -> EventLog:
         return self
@@ -44,9 +47,22 @@ class EventLog:
         self._writer.flush()
         self._written = len(history)
 
-    def removal(self, removed: int, value: LossAccuracy) -> None:
-        """Write loss and accuracy on the scoring set; the step is the number of removed nodes."""
+    def removal(self, removed: int, value: LossAccuracy, evaluations: int) -> None:
+        """Write a removal, or what was before the first.
+
+        Args:
+            removed: nodes that are removed by now; the step of loss and accuracy.
+            value: loss and accuracy on the scoring set.
+            evaluations: nodes scored by now; the step of the number of removed nodes.
+        """
         self._write({"pruning/loss": value.loss, "pruning/accuracy": value.accuracy}, removed)
+        self._write({"pruning/removed": removed}, evaluations)
+
+    def show(self) -> None:
+        """Let readers see what is written, if they have not for some seconds."""
+        if time.monotonic() >= self._due:
+            self._writer.flush()
+            self._due = time.monotonic() + SHOW_EVERY_S
 
     def _write(self, scalars: Mapping[str, float], step: int) -> None:
         for tag, value in scalars.items():

@@ -57,6 +57,7 @@ class ExactScorer(Scorer):
         self.work = Work()
         self._chain = chain
         self._set = scoring_set
+        self._batch_size = batch_size
         self._sizing = Sizing(
             chain, len(scoring_set), batch_size=batch_size, budget_bytes=memory_budget_gib * 2**30
         )
@@ -82,7 +83,8 @@ class ExactScorer(Scorer):
         They are those with which candidates of the layer (None: the last one) are compared.
         """
         losses, _ = self._run(layer or self._chain.hidden[-1].name, removed, (), NO_LIMITS)
-        return finite(losses.mean(), losses.losses, where="the whole network")
+        where, size = "the whole network", self._batch_size
+        return finite(losses.mean(), losses.losses, where=where, batch_size=size)
 
     def score(
         self,
@@ -130,6 +132,7 @@ class ExactScorer(Scorer):
         self.work.evaluations += 1
         value = candidate.mean or LossAccuracy(candidate.certain / len(self._set), math.nan)
         losses = None if candidate.losses is None else candidate.losses.losses
-        finite(value, losses, where=f"node {candidate.node} of layer {layer}")
+        where = f"node {candidate.node} of layer {layer}"
+        finite(value, losses, where=where, batch_size=self._batch_size)
         self.work.abandoned += candidate.abandoned
         return Scored(candidate.node, value.loss, value.accuracy, candidate.abandoned)

@@ -98,7 +98,8 @@ class ReferenceScorer(Scorer):
         )
         logits = np.concatenate(list(outputs))
         value = loss_accuracy(logits, self._set.labels)
-        finite(value, logits, where=f"node {node} of layer {hidden.name}")
+        where = f"node {node} of layer {hidden.name}"
+        finite(value, logits, where=where, batch_size=self._batch_size)
         return Scored(node, value.loss, value.accuracy)
 
     def _prepare(self, layer: str, removed: Nodes) -> _Prepared:

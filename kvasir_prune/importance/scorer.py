@@ -72,13 +72,16 @@ def check_candidates(removed: Collection[int], nodes: Sequence[int]) -> None:
         raise ValueError(f"candidates {list(nodes)}: twice, or among those removed: {removed}")
 
 
-def finite(value: LossAccuracy, of_images: NDArray[Any] | None, *, where: str) -> LossAccuracy:
+def finite(
+    value: LossAccuracy, of_images: NDArray[Any] | None, *, where: str, batch_size: int = 1
+) -> LossAccuracy:
     """Return the value if its loss is a number.
 
     Args:
         value: of the scoring set.
         of_images: (n,) losses or (n, classes) logits of its images, to name the first culprit.
         where: network, layer or node.
+        batch_size: `importance.batch_size`, to name the culprit's batch.
 
     Raises:
         NumericalError: it is NaN or infinite.
@@ -87,15 +90,18 @@ def finite(value: LossAccuracy, of_images: NDArray[Any] | None, *, where: str) -
         return value
     raise NumericalError(
         "A loss is not a finite number.",
-        where=where + ("" if of_images is None else _culprits(of_images)),
+        where=where + ("" if of_images is None else _culprits(of_images, batch_size)),
         got=value.loss,
         fix="the network is not usable as it is: check the training history (a lower "
         "training.optimizer.learning_rate usually helps) and the weights",
     )
 
 
-def _culprits(of_images: NDArray[Any]) -> str:
-    """Name the images whose values are NaN or infinite."""
+def _culprits(of_images: NDArray[Any], batch_size: int) -> str:
+    """Name the images whose values are NaN or infinite, and the batch of the first."""
     bad = np.flatnonzero(~np.isfinite(of_images.reshape(len(of_images), -1)).all(axis=1))
-    first = f", image {bad[0]} of the scoring set first" if bad.size else ""
-    return f"; {bad.size} of {len(of_images)} images{first}"
+    count = f"; {bad.size} of {len(of_images)} images"
+    if not bad.size:
+        return count
+    batch = f"in batch {bad[0] // batch_size + 1} of {batch_size} images"
+    return f"{count}, image {bad[0]} of the scoring set first, {batch}"

@@ -184,8 +184,9 @@ class ImportanceStore:
                 if key.startswith(HALVINGS)
             }
             self.low, self.high = float(file.attrs["low"]), float(file.attrs["high"])
-            layers = read_table(file, "layers", LAYERS)
+            layers = read_table(file, "layers", LAYERS, self.path)
             self.layers = tuple(LayerSize(r["name"].decode(), int(r["nodes"])) for r in layers)
-            self.baseline = LossAccuracy(*read_table(file, "baseline", BASELINE)[0].item())
-            nodes = read_table(file, "nodes", NODES)
+            (baseline,) = read_table(file, "baseline", BASELINE, self.path)
+            nodes = read_table(file, "nodes", NODES, self.path)
+        self.baseline = LossAccuracy(*baseline.item())
         self._measured = tuple(Measurement(*row.item()) for row in nodes)

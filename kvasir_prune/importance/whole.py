@@ -42,4 +42,5 @@ class WholeNetwork:
         loaded = self._section.load(mask(self._chain, self._weights, removed))
         steps = self._set.batches(self._batch_size)
         logits = np.concatenate(list(self._section.apply(loaded, steps)))
-        return finite(loss_accuracy(logits, self._set.labels), logits, where="the whole network")
+        value = loss_accuracy(logits, self._set.labels)
+        return finite(value, logits, where="the whole network", batch_size=self._batch_size)

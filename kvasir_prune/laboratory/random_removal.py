@@ -72,7 +72,8 @@ class DrawStore:
     def _read(self) -> None:
         with reading_hdf5(self._path, SCHEMA_VERSION) as file:
             if file.attrs["origin"] == self._origin:
-                self._rows = tuple(row.item() for row in read_table(file, "draws", DRAWS))
+                rows = read_table(file, "draws", DRAWS, self._path)
+                self._rows = tuple(row.item() for row in rows)
 
 
 def store_of(folder: RunFolder, asked: RandomRemoval, origin: Mapping[str, str]) -> DrawStore:

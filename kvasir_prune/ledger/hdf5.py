@@ -147,9 +147,9 @@ class HDF5Ledger:
             self.identity = {
                 key: str(value) for key, value in file.attrs.items() if key != "schema_version"
             }
-            stored = {name: read_table(file, name, kind) for name, kind in columns.items()}
-            self.evolution = read_table(file, "evolution", EVOLUTION)
-            baseline = LossAccuracy(*read_table(file, "baseline", LOSS)[0].item())
+            stored = {n: read_table(file, n, kind, self.path) for n, kind in columns.items()}
+            self.evolution = read_table(file, "evolution", EVOLUTION, self.path)
+            (baseline,) = read_table(file, "baseline", LOSS, self.path)
         entries = entries_of(stored)
         if entries is None:
             raise LedgerError(
@@ -157,4 +157,5 @@ class HDF5Ledger:
                 where=self.path,
                 fix=START_AGAIN,
             )
-        self._memory = MemoryLedger(layers_of(stored["layers"]), baseline, entries)
+        before = LossAccuracy(*baseline.item())
+        self._memory = MemoryLedger(layers_of(stored["layers"]), before, entries)

@@ -7,17 +7,19 @@ digest, so that not one damaged byte is interpreted.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from types import MappingProxyType
 
 import h5py
 
 from kvasir_prune.errors import LedgerError
-from kvasir_prune.publish import previous, publishing, sha256_file
+from kvasir_prune.publish import previous, publishing
 
 USER_BLOCK = 512
 SEAL = "kvasir_prune sha256 "
@@ -54,8 +56,9 @@ def publishing_hdf5(
 
 def seal(path: Path) -> None:
     """Write the digest of what lies behind the user block into it."""
-    content = _seal_of(path)
     with path.open("r+b") as stream:
+        content = _seal_of(stream)
+        stream.seek(0)
         stream.write(content)
 
 
@@ -63,7 +66,7 @@ def seal(path: Path) -> None:
 def reading_hdf5(
     path: Path, schema_version: int, *, mended_by: str | None = None
 ) -> Iterator[h5py.File]:
-    """Open a file written by `publishing_hdf5`.
+    """Open a file written by `publishing_hdf5`, which its writer may replace meanwhile.
 
     Args:
         path: of the file.
@@ -73,8 +76,7 @@ def reading_hdf5(
     Raises:
         LedgerError: it is damaged, or another version of this package wrote it.
     """
-    check_seal(path, mended_by=mended_by)
-    with h5py.File(path, "r") as file:
+    with _checked(path, mended_by) as stream, h5py.File(stream, "r") as file:
         found = file.attrs["schema_version"]
         if found != schema_version:
             raise _of_another_version(path, f"schema version {found}", schema_version)
@@ -83,17 +85,29 @@ def reading_hdf5(
 
 def check_seal(path: Path, *, mended_by: str | None = None) -> None:
     """Raise `LedgerError` unless the file is, byte for byte, what was published."""
-    try:
-        with path.open("rb") as stream:
+    with _checked(path, mended_by):
+        pass
+
+
+@contextmanager
+def _checked(path: Path, mended_by: str | None) -> Iterator[BufferedReader]:
+    """Open a file and compare its digest; what is read from the stream is what was compared.
+
+    By its path the same might be another file a moment later.
+    """
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(path.open("rb"))
             block = stream.read(USER_BLOCK)
-        whole = block == _seal_of(path)
-    except OSError as error:
-        raise _damaged(path, error.strerror or str(error), mended_by) from None
-    if block.startswith(HDF5_SIGNATURE):
-        raise _of_another_version(path, "an HDF5 file without a digest", None)
-    if not whole:
-        reason = "other bytes than were written: they do not match their digest"
-        raise _damaged(path, reason, mended_by)
+            whole = block == _seal_of(stream)
+        except OSError as error:
+            raise _damaged(path, error.strerror or str(error), mended_by) from None
+        if block.startswith(HDF5_SIGNATURE):
+            raise _of_another_version(path, "an HDF5 file without a digest", None)
+        if not whole:
+            reason = "other bytes than were written: they do not match their digest"
+            raise _damaged(path, reason, mended_by)
+        yield stream
 
 
 @contextmanager
@@ -108,8 +122,10 @@ def _errors_of_hdf5() -> Iterator[None]:
         raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
-def _seal_of(path: Path) -> bytes:
-    line = f"{SEAL}{sha256_file(path, start=USER_BLOCK)}\n"
+def _seal_of(stream: BufferedReader | BufferedRandom) -> bytes:
+    """Return the user block that belongs to what lies behind it."""
+    stream.seek(USER_BLOCK)
+    line = f"{SEAL}{hashlib.file_digest(stream, 'sha256').hexdigest()}\n"
     return line.encode().ljust(USER_BLOCK, b"\0")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -27,16 +28,22 @@ def table(columns: np.dtype[np.void], rows: Iterable[Sequence[Any]]) -> Table:
     return checked
 
 
-def read_table(group: h5py.Group, name: str, columns: np.dtype[np.void]) -> Table:
+def read_table(file: h5py.File, name: str, columns: np.dtype[np.void], path: Path) -> Table:
     """Read a table written by `table` and verify every row.
+
+    Args:
+        file: open for reading.
+        name: of the table.
+        columns: that it must have.
+        path: of the file, for errors.
 
     Raises:
         LedgerError: the table is missing, has other columns, or a row does not match its CRC.
     """
-    where = f"{group.file.filename}{'' if group.name == '/' else group.name}/{name}"
-    if name not in group:
+    where = path / name
+    if name not in file:
         raise LedgerError("A table of the ledger is missing.", where=where)
-    stored = np.atleast_1d(group[name][()])
+    stored = np.atleast_1d(file[name][()])
     present = stored.dtype.names or ()
     if not {*(columns.names or ()), "crc32"}.issubset(present):
         raise LedgerError(

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
 
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.ledger.committer import Committer
 from kvasir_prune.ledger.contract import Ledger
+from kvasir_prune.ledger.hdf5 import HDF5Ledger
 from kvasir_prune.ledger.state import State
 from kvasir_prune.pruning.strategy import Strategy, Together
 from kvasir_prune.pruning.verification import check_decision
-from kvasir_prune.types import Entry, Halved, Removed, Scored
+from kvasir_prune.types import Entry, Halved, LayerSize, Removed, Scored
+
+
+def begun(
+    scorer: Scorer, path: Path, layers: tuple[LayerSize, ...], identity: Mapping[str, str]
+) -> HDF5Ledger:
+    """Publish a ledger that holds nothing but the loss of the whole network.
+
+    Args:
+        scorer: measures it, in the steps of the first layer of work, and in smaller ones where
+            memory does not suffice; the ledger remembers that.
+        path: of the new ledger.
+        layers: in order of work.
+        identity: as in `HDF5Ledger`.
+    """
+    first = layers[0].name
+    baseline = scorer.evaluate({}, layer=first)
+    ledger = HDF5Ledger(path, layers=layers, baseline=baseline, identity=identity)
+    ledger.record((Halved(0, 0),) * scorer.halvings(first))
+    ledger.commit()
+    return ledger
 
 
 def prune(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kvasir_prune.errors import DeviceError, DeviceMemoryError, LedgerError
+from kvasir_prune.errors import DeviceMemoryError, LedgerError
+from kvasir_prune.importance.recheck import again, check_again
 from kvasir_prune.importance.scorer import Scorer
 from kvasir_prune.ledger.contract import Ledger
 from kvasir_prune.ledger.state import State, fold, initial
-from kvasir_prune.types import Entry, LossAccuracy, Removed
+from kvasir_prune.types import Entry, Halved, LossAccuracy, Removed, Scored
 
 
 def check_ledger(scorer: Scorer, ledger: Ledger, *, tolerance: float = 0.0) -> None:
@@ -29,36 +30,69 @@ def check_ledger(scorer: Scorer, ledger: Ledger, *, tolerance: float = 0.0) -> N
     entries = ledger.entries
     removals = [place for place, entry in enumerate(entries) if isinstance(entry, Removed)]
     if not removals:
-        check_baseline(scorer, ledger.baseline, tolerance=tolerance)
+        first = sum(isinstance(entry, Halved) and entry.layer == 0 for entry in entries)
+        check_baseline(
+            scorer, ledger.baseline, ledger.layers[0].name, halvings=first, tolerance=tolerance
+        )
         return
     last = entries[removals[-1]]
     assert isinstance(last, Removed)
     before = fold(initial(ledger.layers, ledger.baseline), entries[: removals[-1]])
-    scorer.halve(before.layers[last.layer].name, before.halvings)
-    found = _again(scorer, before, last)
+    layer = before.layers[last.layer].name
+    scorer.halve(layer, before.halvings)
+    found = again(scorer, layer, before.removed_by_name(), [last.node])
     if found is None:
-        raise DeviceMemoryError(
-            "There is less memory now than when the run was started.",
-            where=f"layer {before.layers[last.layer].name}",
-            fix="wait until the device is free, then give the same command again",
-        )
-    _compare(found.loss, last.loss, f"behind {ledger.state.removals} removals", tolerance)
+        raise _less_memory(layer)
+    where = f"behind {ledger.state.removals} removals"
+    if not _agree(found[0].loss, last.loss, tolerance):
+        raise _other_loss(found[0].loss, last.loss, where, tolerance)
 
 
-def check_baseline(scorer: Scorer, recorded: LossAccuracy, *, tolerance: float = 0.0) -> None:
+def check_baseline(
+    scorer: Scorer,
+    recorded: LossAccuracy,
+    layer: str,
+    *,
+    halvings: int = 0,
+    tolerance: float = 0.0,
+) -> None:
     """Refuse to go on where the whole network has another loss now than was recorded.
 
-    Args, raises:
+    Args:
+        scorer: of the run.
+        recorded: loss and accuracy.
+        layer: in whose steps they were computed.
+        halvings: how often these have been halved by now; the loss may be older than some.
+        tolerance: as in `check_ledger`.
+
+    Raises:
         As `check_ledger`.
     """
-    _compare(scorer.evaluate({}).loss, recorded.loss, "with all nodes in place", tolerance)
+    for times in range(halvings + 1):
+        scorer.halve(layer, times)
+        found = scorer.evaluate({}, layer=layer).loss
+        if scorer.halvings(layer) > halvings:
+            raise _less_memory(layer)
+        if _agree(found, recorded.loss, tolerance):
+            return
+    raise _other_loss(found, recorded.loss, "with all nodes in place", tolerance)
 
 
-def _compare(found: float, recorded: float, where: str, tolerance: float) -> None:
-    if abs(found - recorded) <= tolerance * abs(recorded):
-        return
+def _agree(found: float, recorded: float, tolerance: float) -> bool:
+    return abs(found - recorded) <= tolerance * abs(recorded)
+
+
+def _less_memory(layer: str) -> DeviceMemoryError:
+    return DeviceMemoryError(
+        "There is less memory now than when the run was started.",
+        where=f"layer {layer}",
+        fix="wait until the device is free, then give the same command again",
+    )
+
+
+def _other_loss(found: float, recorded: float, where: str, tolerance: float) -> LedgerError:
     exactness = f"within {tolerance:g} of it" if tolerance else "to the last bit"
-    raise LedgerError(
+    return LedgerError(
         "The network does not have the loss that was recorded.",
         where=where,
         got=f"{found!r} now",
@@ -84,20 +118,6 @@ def check_decision(scorer: Scorer, state: State, decided: Sequence[Entry]) -> No
         return
     last = decided[removals[-1]]
     assert isinstance(last, Removed)
-    again = _again(scorer, fold(state, decided[: removals[-1]]), last)
-    if again is not None and again != LossAccuracy(last.loss, last.accuracy):
-        raise DeviceError(
-            "The device computes wrong: the same loss came out otherwise the second time.",
-            where=f"layer {state.layers[state.layer].name}, node {last.node}",
-            got=f"{last.loss!r}, then {again.loss!r}",
-            expected="the same bits; the removal was not recorded",
-            fix="give the same command again, on another device if it happens often",
-        )
-
-
-def _again(scorer: Scorer, before: State, removed: Removed) -> LossAccuracy | None:
-    """Score a removed node once more; None where smaller steps give it other last bits."""
-    layer = before.layers[removed.layer].name
-    halvings = scorer.halvings(layer)
-    (score,) = scorer.score(layer, before.removed_by_name(), [removed.node])
-    return LossAccuracy(score.loss, score.accuracy) if scorer.halvings(layer) == halvings else None
+    before = fold(state, decided[: removals[-1]])
+    accepted = Scored(last.node, last.loss, last.accuracy)
+    check_again(scorer, before.layers[last.layer].name, before.removed_by_name(), [accepted])

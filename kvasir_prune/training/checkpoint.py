@@ -26,7 +26,7 @@ from kvasir_prune.publish import sweep_partials
 from kvasir_prune.training.history import Epoch, History
 
 CHECKPOINT = "checkpoint.h5"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MOST_OF_TIME = 0.02
 """Share of a training's time that checkpoints within its epochs may take."""
 
@@ -88,9 +88,12 @@ class WithinEpochs:
 
     def offer(self, history: Sequence[Epoch], passed: Passed) -> None:
         """Publish the state behind a batch if it is time to."""
+        if time.monotonic() >= self._due:
+            self.publish(history, passed)
+
+    def publish(self, history: Sequence[Epoch], passed: Passed) -> None:
+        """Publish the state behind a batch now."""
         began = time.monotonic()
-        if began < self._due:
-            return
         _publish(self._path, variables_of(self._model), history, passed)
         ended = time.monotonic()
         self._due = ended + max(self._every_s, (ended - began) / MOST_OF_TIME)

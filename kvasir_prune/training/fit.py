@@ -19,10 +19,11 @@ from kvasir_prune.data.dataset import Dataset
 from kvasir_prune.errors import NumericalError
 from kvasir_prune.evaluation.metrics import loss_accuracy
 from kvasir_prune.evaluation.predict import predict
+from kvasir_prune.interruption import Signalled, undivided
 from kvasir_prune.models.chain import read_chain
 from kvasir_prune.models.forward import weights_of
 from kvasir_prune.models.section import Section
-from kvasir_prune.progress import Progress, Task
+from kvasir_prune.progress import Progress
 from kvasir_prune.training import checkpoint
 from kvasir_prune.training.checkpoint import Passed
 from kvasir_prune.training.history import Epoch, History, best_epoch, is_over
@@ -54,7 +55,8 @@ def train(
     """Fit `model` in place, going on wherever the checkpoint in `folder` stands.
 
     Killed and called again with the same arguments, the final weights equal, bit for bit, those
-    of a training that was left alone (same machine, backend and number of threads).
+    of a training that was left alone (same machine, backend and number of threads). A signal waits
+    for the stretch of batches in hand, and its state is published before it is let on.
 
     Args:
         model: freshly built from `seed`; when the generator ends it holds the kept weights.
@@ -86,40 +88,37 @@ def train(
         number = len(history) + 1
         title = f"Epoch {number} of at most {config.max_epochs}"
         total = math.ceil(len(dataset.rows[TRAIN]) / config.batch_size)
-        with progress.task(title, total) as task:
-            task.advance(begun.batches)
-            batches = epoch_batches(dataset, config.batch_size, seed, number)
-            for passed in _fit(steps, dataset, batches, begun, task=task, where=f"epoch {number}"):
-                within.offer(history, passed)
-                begun = passed
-        fitted, begun = _means(begun, dataset), Passed()
-        measured = _validate(network, model, dataset, config.batch_size)
-        history = (*history, _epoch(number, fitted, measured))
-        checkpoint.save(folder, logits, history, best_epoch(history, config.early_stopping))
+        try:
+            with progress.task(title, total) as task:
+                task.advance(begun.batches)
+                batches = epoch_batches(dataset, config.batch_size, seed, number)
+                for rows in _stretches(islice(batches, begun.batches, None), dataset):
+                    with undivided():
+                        begun, last = _fit(steps, dataset, rows, begun, where=f"epoch {number}")
+                    within.offer(history, begun)
+                    task.advance(len(rows), **last)
+            measured = _validate(network, model, dataset, config.batch_size)
+            longer = (*history, _epoch(number, _means(begun, dataset), measured))
+            checkpoint.save(folder, logits, longer, best_epoch(longer, config.early_stopping))
+        except Signalled:
+            within.publish(history, begun)
+            raise
+        history, begun = longer, Passed()
         yield history
     checkpoint.load_best(folder, logits, best_epoch(history, config.early_stopping))
 
 
 def _fit(
-    steps: Steps,
-    dataset: Dataset,
-    batches: Iterable[NDArray[np.intp]],
-    begun: Passed,
-    *,
-    task: Task,
-    where: str,
-) -> Iterator[Passed]:
-    """Take the rest of a pass over the training images; yield how far it is after every call."""
-    passed = begun
-    for rows in _stretches(islice(batches, begun.batches, None), dataset):
-        losses, accuracies = steps(dataset.images[rows], dataset.labels[rows])
-        for loss, accuracy in zip(losses.tolist(), accuracies.tolist(), strict=True):
-            number, size = passed.batches + 1, rows.shape[1]
-            if not math.isfinite(loss):
-                raise _diverged(f"{where}, batch {number}", loss)
-            passed = Passed(number, passed.loss + loss * size, passed.accuracy + accuracy * size)
-        yield passed
-        task.advance(len(rows), loss=f"{loss:.4f}", accuracy=f"{accuracy:.4f}")
+    steps: Steps, dataset: Dataset, rows: NDArray[np.intp], passed: Passed, *, where: str
+) -> tuple[Passed, dict[str, str]]:
+    """Take the steps of a stretch; return how far the pass is, and its last loss and accuracy."""
+    losses, accuracies = steps(dataset.images[rows], dataset.labels[rows])
+    for loss, accuracy in zip(losses.tolist(), accuracies.tolist(), strict=True):
+        number, size = passed.batches + 1, rows.shape[1]
+        if not math.isfinite(loss):
+            raise _diverged(f"{where}, batch {number}", loss)
+        passed = Passed(number, passed.loss + loss * size, passed.accuracy + accuracy * size)
+    return passed, {"loss": f"{loss:.4f}", "accuracy": f"{accuracy:.4f}"}
 
 
 def _stretches(batches: Iterable[NDArray[np.intp]], dataset: Dataset) -> Iterator[NDArray[np.intp]]:
