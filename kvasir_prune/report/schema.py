@@ -243,7 +243,7 @@ class Results(Part):
 class Record(Part):
     """The whole of `report.json`."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     name: str
     description: str
     results: Results
