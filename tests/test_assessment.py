@@ -236,7 +236,7 @@ def test_the_published_schema_is_that_of_this_version():
 @pytest.mark.parametrize("version", [2, 4, "3", None])
 def test_a_report_of_another_version_is_refused_by_name(tmp_path, version):
     record = json.loads(synthetic_record(["a", "b"]).model_dump_json())
-    assert record["schema_version"] == 3
+    assert record["schema_version"] == 4
     (tmp_path / "report").mkdir()
     path = tmp_path / "report" / "report.json"
     path.write_text(json.dumps({**record, "schema_version": version, "new key": 1}))
