@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from kvasir_prune.cli.signals import interruptible
-from kvasir_prune.errors import Interrupted
+from kvasir_prune.errors import Interrupted, StorageError
 from tests.cli_runs import (
     AFTER_TRAINING,
     DIGITS,
@@ -282,6 +282,26 @@ def test_a_signal_is_not_swallowed_by_code_that_survives_every_exception(number:
     assert caught.value.signal_number == number
     assert caught.value.exit_code == 128 + number
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    ("becomes", "told"), [(SystemError, Interrupted), (StorageError, StorageError)]
+)
+def test_a_signal_that_a_library_turns_into_its_own_error_is_still_told_as_one(
+    becomes: type[Exception], told: type[Exception]
+) -> None:
+    """As h5py does where the signal comes in one of HDF5's callbacks; a full disk is told."""
+
+    def library() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except BaseException as error:
+            raise becomes("a result with an exception set") from error
+
+    with pytest.raises(told), interruptible(lambda _: None):
+        library()
+    with pytest.raises(ZeroDivisionError), interruptible(lambda _: None):
+        1 / 0  # noqa: B018
 
 
 def test_only_a_second_interrupt_acts_at_once() -> None:

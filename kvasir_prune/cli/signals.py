@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from kvasir_prune.errors import Interrupted
+from kvasir_prune.errors import Interrupted, StorageError
 from kvasir_prune.interruption import Signalled, deliver
 
 WATCHED = tuple(
@@ -41,10 +41,13 @@ def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
 
     Raises:
         Interrupted: one of `WATCHED` came.
+        StorageError: it came, and then something could not be committed.
     """
     before = {number: signal.getsignal(number) for number in WATCHED}
+    came: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
         # Schedulers send SIGTERM more than once; a second SIGINT is the watchdog's.
         for watched in WATCHED:
             signal.signal(watched, _leave)
@@ -63,6 +66,14 @@ def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
         yield
     except Signalled as caught:
         raise Interrupted(caught.number) from None
+    except StorageError:
+        # Something that should be safe is not.
+        raise
+    except Exception as error:
+        # Raised in a callback of HDF5 or TensorFlow, the signal's exception becomes one of theirs.
+        if came:
+            raise Interrupted(came[0]) from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
