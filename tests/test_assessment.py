@@ -233,7 +233,7 @@ def test_the_published_schema_is_that_of_this_version():
     assert json.loads(published.read_text()) == Record.model_json_schema()
 
 
-@pytest.mark.parametrize("version", [2, 4, "3", None])
+@pytest.mark.parametrize("version", [3, 5, "4", None])
 def test_a_report_of_another_version_is_refused_by_name(tmp_path, version):
     record = json.loads(synthetic_record(["a", "b"]).model_dump_json())
     assert record["schema_version"] == 4
@@ -243,7 +243,7 @@ def test_a_report_of_another_version_is_refused_by_name(tmp_path, version):
     with pytest.raises(RunFolderError) as told:
         report.read(tmp_path)
     assert told.value.got == f"schema version {version!r}"
-    assert told.value.expected == "schema version 3"
+    assert told.value.expected == "schema version 4"
     assert told.value.where == path
 
 
@@ -263,9 +263,9 @@ def test_a_record_takes_nothing_that_its_own_reader_would_refuse(value):
 
 
 def test_a_comparison_of_runs_has_one_version():
-    assert json.loads(SideBySide(runs=[]).model_dump_json()) == {"schema_version": 1, "runs": []}
+    assert json.loads(SideBySide(runs=[]).model_dump_json()) == {"schema_version": 2, "runs": []}
     with pytest.raises(ValidationError, match="schema_version"):
-        SideBySide.model_validate({"schema_version": 2, "runs": []})
+        SideBySide.model_validate({"schema_version": 1, "runs": []})
 
 
 def test_a_notebook_reads_a_report_and_draws_its_figures(tmp_path):

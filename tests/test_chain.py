@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from kvasir_prune.errors import ModelError
 from kvasir_prune.evaluation.cost import cost_of
 from kvasir_prune.evaluation.predict import predict
 from kvasir_prune.models import Chain, cut, mask, read_chain, weights_of
 from kvasir_prune.models.section import Section
+from kvasir_prune.models.supported import PER_CHANNEL, WEIGHTED_BEFORE
+from kvasir_prune.models.work import LINEAR
 from tests.networks import images_and_labels, randomise
+from tests.test_house import ROOT
 
 Layer = keras.layers.Layer
 SHAPE = (8, 8, 3)
@@ -120,6 +126,53 @@ def test_logits_are_read_without_the_softmax(activation: Any, behind: tuple[Laye
     np.testing.assert_allclose(found, model(images, training=False), rtol=1e-5, atol=1e-6)
     # 192*5 + 5*4 multiply-adds, two operations each.
     assert cost_of(model).flops == 2 * (960 + 20)
+
+
+def example() -> str:
+    """The Python that the README shows."""
+    return (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+
+
+def test_the_example_of_the_readme_prunes_a_trained_network_of_one_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What plain Keras says of the pruned file is what the ledger says."""
+    digits = load_digits()
+    images, labels = digits.images[..., None].astype(np.float32), digits.target
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.RandomTranslation(0.1, 0.1, seed=0),
+            keras.layers.Rescaling(1 / 16),
+            keras.layers.Conv2D(6, 3),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.SpatialDropout2D(0.1),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Flatten(),
+            keras.layers.Dense(24, activation=keras.layers.LeakyReLU()),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(images, labels, batch_size=64, epochs=4, verbose=0)
+    before = model.evaluate(images, labels, verbose=0)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"model": model, "images": images, "labels": labels}
+    exec(example(), names)
+    pruned = keras.models.load_model("pruned.keras")
+    assert pruned.count_params() < model.count_params()
+    found, state = pruned.evaluate(images, labels, verbose=0), names["ledger"].state
+    assert state.removals > 0
+    assert found == pytest.approx(state.current.loss, rel=1e-5)
+    assert found < before < np.log(10)
+
+
+def test_the_readme_lists_what_is_supported() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for kind in (*LINEAR, *PER_CHANNEL, *WEIGHTED_BEFORE):
+        assert re.search(rf"\b{kind.__name__}\b", readme), kind
 
 
 # --- what is refused, by name -------------------------------------------------------------------
