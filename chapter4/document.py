@@ -1,0 +1,79 @@
+"""The tables of docs/chapter4.md, from the tables of the sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from chapter4.findings import Finding, findings
+from kvasir_prune.report import notation
+
+LEFT_OUT = r"mean_importance_of_|removed\.|test\.accuracy_(?:before|after)\.|seconds\.train"
+"""Quantities that the document leaves to comparison.csv."""
+STAGES = ("train", "importance", "prune", "evaluate")
+
+
+def sections(sweeps: Path) -> Iterator[str]:
+    """Yield Markdown: the findings, then for every sweep its statistics beside the thesis's.
+
+    Args:
+        sweeps: folder of the sweeps of configs/chapter4.
+    """
+    yield from _findings(list(findings(sweeps)))
+    for folder in sorted(sweeps.glob("4_*")):
+        if (folder / "tables" / "comparison.csv").exists():
+            yield from _sweep(folder)
+
+
+def _findings(found: Sequence[Finding]) -> Iterator[str]:
+    yield "## What holds of the thesis's findings\n"
+    for claim in dict.fromkeys(one.claim for one in found):
+        yield f"**{claim}.**\n"
+        rows = [
+            (one.where, one.numbers, notation.p_value(one.p), _answer(one.holds))
+            for one in found
+            if one.claim == claim
+        ]
+        yield _table(("where", "found", "p", "holds"), rows)
+
+
+def _answer(holds: bool | None) -> str:
+    return "not to be told" if holds is None else "yes" if holds else "no"
+
+
+def _sweep(folder: Path) -> Iterator[str]:
+    found = pd.read_csv(folder / "tables" / "comparison.csv")
+    trials = pd.read_csv(folder / "tables" / "trials.csv")
+    yield f"## {folder.name}\n"
+    yield f"{len(trials)} trials. {_times(trials)}\n"
+    rows = []
+    for row in found[~found["quantity"].str.contains(LEFT_OUT)].to_dict("records"):
+        place = row["setting"] + (f", {row['nodes']} nodes" if "nodes" in row else "")
+        ours, theirs = (_spread(row, prefix) for prefix in ("", "published."))
+        change = notation.number(row["difference"])
+        p = notation.p_value(None if pd.isna(row["p_holm"]) else row["p_holm"])
+        rows.append((place, row["quantity"], ours, theirs, change, p))
+    yield _table(("setting", "quantity", "here", "thesis", "difference", "p"), rows)
+
+
+def _spread(row: dict[str, float], prefix: str) -> str:
+    mean, std, count = (row[f"{prefix}{name}"] for name in ("mean", "std", "count"))
+    spread = "" if pd.isna(std) else f" ± {notation.number(std)}"
+    number = "" if pd.isna(count) else f" ({notation.count(int(count))})"
+    return f"{notation.number(mean)}{spread}{number}"
+
+
+def _times(trials: pd.DataFrame) -> str:
+    """Say how long the trials took; a network that several share was trained once."""
+    known = {stage: trials.get(f"seconds.{stage}") for stage in STAGES}
+    if known["train"] is not None:
+        known["train"] = known["train"].drop_duplicates()
+    spent = [f"{k} {v.sum() / 60:.1f} min" for k, v in known.items() if v is not None]
+    return f"Time of all trials together, one thread each: {', '.join(spent)}."
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"

@@ -1,0 +1,103 @@
+"""What is said of the thesis's findings, on trials made so that the answer is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from chapter4.document import sections
+from chapter4.findings import Finding, findings
+
+RANDOM = np.random.default_rng(3)
+
+
+def sweep(folder: Path, name: str, *settings: tuple[str, dict[str, np.ndarray]]) -> None:
+    (folder / name / "tables").mkdir(parents=True)
+    rows = [
+        pd.DataFrame(columns).assign(setting=setting, seed=range(len(next(iter(columns.values())))))
+        for setting, columns in settings
+    ]
+    pd.concat(rows).to_csv(folder / name / "tables" / "trials.csv", index=False)
+
+
+def only(found: list[Finding], name: str) -> Finding:
+    (one,) = (one for one in found if one.where.startswith(name))
+    return one
+
+
+@pytest.mark.parametrize(("shift", "holds"), [(8.0, True), (0.0, False), (-8.0, False)])
+def test_unimportant_nodes_are_compared_between_networks(tmp_path: Path, shift, holds) -> None:
+    def nodes(mean: float) -> dict[str, np.ndarray]:
+        worse = np.random.default_rng(1).normal(mean, 2, 20)
+        return {"zero.dense1": np.full(20, 2.0), "worse.dense1": worse}
+
+    sweep(tmp_path, "4_2_ann", ("mnist_train", nodes(14)), ("mnist_validation", nodes(14 + shift)))
+    one = only(list(findings(tmp_path)), "4_2_ann, mnist, dense1 (20 and 20 networks)")
+    assert one.holds is holds
+    assert f"{2 + nodes(14)['worse.dense1'].mean():.1f} on training" in one.numbers
+
+
+def test_removing_all_at_once_is_tested_by_signed_ranks(tmp_path: Path) -> None:
+    change = RANDOM.normal(0.05, 0.01, 12)
+    sweep(tmp_path, "4_5_ann", ("mnist_train", {"test.loss_change": change}))
+    one = only(list(findings(tmp_path)), "4_5_ann")
+    assert one.p == pytest.approx(2 / 2**12)
+    assert (one.holds, "worse in 12 of 12" in one.numbers) == (True, True)
+
+
+def test_greedy_is_set_beside_exhaustive_on_the_same_networks(tmp_path: Path) -> None:
+    most = {
+        "removed": np.array([20, 30, 40]),
+        "test.loss_change": np.array([-0.1, -0.2, -0.3]),
+        "seconds.prune": np.array([10.0, 20, 30]),
+        "test.loss_before": np.array([1.0, 2, 4]),
+        "test.loss_after": np.array([0.9, 1.8, 3.7]),
+    }
+    greedy = {**most, "removed": most["removed"] + 2, "seconds.prune": most["seconds.prune"] / 4}
+    greedy["test.loss_change"] = most["test.loss_change"] / 2
+    sweep(tmp_path, "4_7_mlp", ("mnist_exhaustive", most), ("mnist_greedy_1e-2", greedy))
+    one = only(list(findings(tmp_path)), "4_7_mlp, mnist, ignore_below -1e-2")
+    assert one.numbers == (
+        "+2.0 nodes (+7%), 50% of the decrease of the test loss, 4.0 times as fast"
+    )
+    assert one.holds
+
+
+def test_a_spread_that_shrinks_is_found_by_pitman_and_morgan(tmp_path: Path) -> None:
+    """p from the F-like statistic of the test as Pitman wrote it, with n - 2 degrees of freedom."""
+    before = RANDOM.normal(0, 3, 30)
+    after = 0.3 * before + RANDOM.normal(0, 0.2, 30)
+    columns = {"test.loss_before": before, "test.loss_after": after}
+    sweep(tmp_path, "4_6_ann", ("mnist_train", columns))
+    one = only(list(findings(tmp_path)), "4_6_ann")
+    r = np.corrcoef(before, after)[0, 1]
+    ratio = before.var() / after.var()
+    t = (ratio - 1) * np.sqrt(28) / (2 * np.sqrt(ratio * (1 - r**2)))
+    assert one.p == pytest.approx(2 * stats.t.sf(t, 28))
+    assert one.holds
+
+
+def test_few_networks_that_differ_by_chance_tell_nothing(tmp_path: Path) -> None:
+    change = {"test.loss_change": np.array([0.1, -0.1, 0.2])}
+    sweep(tmp_path, "4_5_cnn", ("mnist_train", change))
+    assert only(list(findings(tmp_path)), "4_5_cnn").holds is None
+
+
+def test_the_document_gives_every_sweep_that_is_compared(tmp_path: Path) -> None:
+    times = {"seconds.train": np.array([60.0, 60.0]), "seconds.prune": np.array([30.0, 60.0])}
+    sweep(tmp_path, "4_5_ann", ("mnist_train", {"test.loss_change": np.array([1.0, 2]), **times}))
+    statistics = {"mean": 1.5, "std": 0.7, "count": 2}
+    row = {"setting": "mnist_train", "quantity": "test.loss_change", "difference": 0.5}
+    published = {f"published.{name}": value for name, value in statistics.items()}
+    told = pd.DataFrame([{**row, **statistics, **published, "p_holm": 0.25}])
+    told.to_csv(tmp_path / "4_5_ann" / "tables" / "comparison.csv", index=False)
+    text = "\n".join(sections(tmp_path))
+    assert "| mnist_train | test.loss_change | 1.5 ± 0.7 (2) | 1.5 ± 0.7 (2) | 0.5 | 0.25 |" in text
+    assert (
+        "2 trials. Time of all trials together, one thread each: train 1.0 min, prune 1.5 min."
+        in text
+    )
