@@ -41,7 +41,7 @@ from tests.random_networks import (
 COUNT = 150
 # JAX compiles every new shape anew, for seconds.
 ON_JAX = backend.name() == "jax"
-EXAMPLES = 4 if ON_JAX else 12
+EXAMPLES = 2 if ON_JAX else 12
 SLOW_TO_BUILD = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],

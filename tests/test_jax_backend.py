@@ -50,9 +50,9 @@ def passed(folder: Path, *arguments: str) -> int:
 
 @pytest.mark.slow
 def test_scorers_and_strategies_on_jax(tmp_path: Path) -> None:
-    """Strategies drive the scorers here; by themselves they know no backend."""
+    """Strategies drive the scorers here; by themselves, as packing and budgets, they know none."""
     files = ["test_exact_scorer.py", "test_scorer.py", "test_out_of_memory.py"]
-    everything_but = "not vgg16 and not packing"
+    everything_but = "not vgg16 and not packing and not budget"
     assert passed(tmp_path, *(f"tests/{name}" for name in files), "-k", everything_but) > 50
 
 
