@@ -16,7 +16,8 @@ from tests.test_house import ROOT
 
 @pytest.mark.slow
 def test_a_little_torture_finds_nothing(tmp_path: Path) -> None:
-    amounts = {"kills": 4, "signals": 3, "interruptions": 3, "corruptions": 6, "races": 1}
+    # Signals are sent by test_interrupted_run; the torture asks besides how soon they end a run.
+    amounts = {"kills": 3, "signals": 0, "interruptions": 2, "corruptions": 5, "races": 1}
     options = [text for name, count in amounts.items() for text in (f"--{name}", str(count))]
     done = subprocess.run(
         [
@@ -32,11 +33,10 @@ def test_a_little_torture_finds_nothing(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
-    assert found["kills"]["kills"] == 4
+    assert found["kills"]["kills"] == 3
     assert found["kills"]["runs"] >= 1
-    assert set(found["signals"]["slowest_s"]) == {"SIGINT", "SIGTERM", "SIGUSR1"}
-    assert 1 <= found["interruptions"]["operations"] <= 3
-    assert sum(found["corruptions"]["outcomes"].values()) == 6
+    assert 1 <= found["interruptions"]["operations"] <= 2
+    assert sum(found["corruptions"]["outcomes"].values()) == 5
     assert found["races"]["races"] == 1
 
 
