@@ -11,13 +11,14 @@ import pytest
 from kvasir_prune.data.findings import Finding
 from kvasir_prune.evaluation.changes import Change
 from kvasir_prune.evaluation.comparison import ClassComparison, Comparison
+from kvasir_prune.evaluation.detection import Detection
 from kvasir_prune.evaluation.flips import Flip, Kind
 from kvasir_prune.evaluation.intervals import Estimate
 from kvasir_prune.evaluation.non_inferiority import Verdict
 from kvasir_prune.evaluation.significance import ChiSquared, McNemar
 from kvasir_prune.report import captions
 from kvasir_prune.report.conclusions import conclusions
-from kvasir_prune.report.schema import Assessment, GroupedClasses, Record
+from kvasir_prune.report.schema import Assessment, Record
 from tests.record_example import synthetic_record, with_results
 
 MINUS = "\N{MINUS SIGN}"
@@ -27,7 +28,7 @@ WORSE, CHANCE, SUFFER = (
     "Could that be chance?",
     "Which classes suffer?",
 )
-MARGIN, DISEASE = "Is the loss within the margin?", "Is disease missed?"
+MARGIN, DISEASE = "Is a fall of the accuracy within the margin?", "Is disease missed?"
 POWER, TRUST = "What could these images have shown?", "Can the comparison be trusted?"
 
 
@@ -85,7 +86,7 @@ def comparison(
 
 def answers(whole: Comparison, *, failed: Sequence[str] = (), **facts: Any) -> Mapping[str, str]:
     """Return the answers by question; `facts` are of the assessment."""
-    known = {"grouped": None, "verdicts": {}, "prespecified": None, "flips": []}
+    known = {"grouped": None, "detection": None, "verdicts": {}, "prespecified": None, "flips": []}
     judged = Assessment(comparison=whole, **{**known, **facts})
     findings = [
         Finding(code=title, title=title, severity="major", outcome=outcome, sentence="")
@@ -198,23 +199,26 @@ def flip(kind: Kind, missed: bool) -> Flip:
 
 
 @pytest.mark.parametrize(("missed", "told"), [(0, "none."), (1, "1 image."), (3, "3 images.")])
-def test_missed_disease_is_counted_and_only_groups_of_disease_are_told(missed, told):
-    sick = one_class("sick", change(0.92, 0.8, -0.172, -0.051), images=250)
-    grouped = GroupedClasses(
-        names=["sick", "well", "rare"],
-        group_of=[0, 1, 2],
-        abnormal=["sick", "rare"],
-        comparison=comparison(classes=[sick, one_class("well"), one_class("rare", images=0)]),
+def test_missed_disease_is_counted_and_both_sides_are_told(missed, told):
+    sick = one_class("disease", change(0.92, 0.8, -0.172, -0.051), images=250)
+    well = one_class("no disease", change(0.7, 0.75, -0.012, 0.112), images=40)
+    found = Detection(
+        ["sick", "rare"], comparison(classes=[sick, well]), [[1, 0]] * 2, [[1, 0]] * 2
     )
     flips = [*missed * [flip("lost", True)], flip("lost", False), flip("gained", False)]
-    said = answers(comparison(), grouped=grouped, flips=flips)[DISEASE]
+    said = answers(comparison(), detection=found, flips=flips)[DISEASE]
     assert said.endswith(f"missed after it: {told}")
-    assert "Of 250 images of the group sick, 92.0% are called sick before pruning and 80.0%" in said
-    assert f"95% interval {MINUS}17.2 to {MINUS}5.1" in said
-    assert "There are no test images of the group rare." in said
-    assert "well" not in said
-    without = grouped.model_copy(update={"abnormal": []})
-    assert DISEASE not in answers(comparison(), grouped=without)
+    for fact in (
+        "Of 250 images with disease (groups sick and rare), 92.0% are called a disease before "
+        "pruning and 80.0% after it",
+        f"95% interval {MINUS}17.2 to {MINUS}5.1",
+        "Of 40 images without disease, 70.0% are called none before pruning and 75.0% after it",
+        f"95% interval {MINUS}1.2 to +11.2",
+    ):
+        assert fact in said
+    none = Detection(["sick"], comparison(classes=[one_class("disease", images=0), well]), [], [])
+    said = answers(comparison(), detection=none)[DISEASE]
+    assert "There are no test images with disease (group sick)." in said
     assert DISEASE not in answers(comparison())
 
 

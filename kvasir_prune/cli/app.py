@@ -12,7 +12,7 @@ from rich.console import Console
 
 from kvasir_prune import __version__
 from kvasir_prune.cli.data_check import findings_table
-from kvasir_prune.cli.layer_list import layers_named
+from kvasir_prune.cli.import_thesis import import_logs
 from kvasir_prune.cli.plan import document_of, sentences_of, table_of
 from kvasir_prune.cli.progress import RichProgress
 from kvasir_prune.cli.resuming import console, farewell, own_command
@@ -240,42 +240,7 @@ def status(
 
 
 app.command()(sweep)
-
-
-@app.command("import-thesis")
-def import_logs(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FOLDER",
-            help="Folder with Pruning, Evolution and Estimate.",
-            show_default=False,
-        ),
-    ],
-    layers: Annotated[
-        str,
-        typer.Option(
-            "--layers",
-            metavar="vgg16 | NAME:NODES,...",
-            help="Hidden layers of the pruned network, first to last.",
-        ),
-    ],
-    run_dir: Annotated[
-        Path, typer.Option("--run-dir", help="New folder for the ledger and the report.")
-    ],
-) -> None:
-    """Read the text logs of the program of 2020 into a ledger; write what they hold as a report.
-
-    The program (Charpentier 2020, chapter 5) appended to its logs and stopped
-    often: missing files and blank lines are expected, and what was found in
-    each file stands in the report. Pruning/removed.txt and Estimate/*.txt name
-    nodes, one line a layer, last hidden layer first; Pruning/loss.txt,
-    Pruning/accuracy.txt and Evolution/*.txt hold values, the first before any
-    removal.
-    """
-    from kvasir_prune.experiment.importing import import_thesis
-
-    print(import_thesis(folder, layers_named(layers), RunFolder(run_dir)))
+app.command("import-thesis")(import_logs)
 
 
 @app.command("config")

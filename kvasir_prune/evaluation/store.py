@@ -83,12 +83,11 @@ def read(path: Path) -> Evaluation:
             classes, origin, margin = (json.loads(file.attrs[name]) for name in ATTRIBUTES)
         except (KeyError, ValueError) as error:
             raise _unfit(path, error, f"the attributes {', '.join(ATTRIBUTES)}") from None
-        splits = {name: _split(file, name, len(classes)) for name in SPLITS}
+        splits = {name: _split(file, name, len(classes), where=path / name) for name in SPLITS}
     return Evaluation(tuple(classes), splits, origin, margin)
 
 
-def _split(file: h5py.File, name: str, classes: int) -> SplitLogits:
-    where = f"{file.filename}/{name}"
+def _split(file: h5py.File, name: str, classes: int, *, where: Path) -> SplitLogits:
     stored = {part: file.get(f"{name}/{part}") for part in PARTS}
     if missing := [p for p, found in stored.items() if not isinstance(found, h5py.Dataset)]:
         raise _unfit(where, f"no {', no '.join(missing)}", ", ".join(PARTS))
