@@ -74,7 +74,7 @@ def failing_device(folder: Path, *kinds: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_device_that_fails_ends_the_run_with_75_and_the_next_goes_on(
-    finished: Path, tmp_path: Path
+    finished: Path, tmp_path: Path, server: Server
 ) -> None:
     run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE)
     done = call(*RUN, cwd=tmp_path, **failing_device(tmp_path, "error"))
@@ -83,8 +83,8 @@ def test_a_device_that_fails_ends_the_run_with_75_and_the_next_goes_on(
         assert words in done.err
     assert "Traceback" not in done.err
     assert not (run / "pruned.keras").exists()
-    assert call("status", "run", cwd=tmp_path).succeeded().out
-    call(*RUN, cwd=tmp_path).succeeded()
+    assert server.call("status", "run", cwd=tmp_path).succeeded().out
+    server.call(*RUN, cwd=tmp_path).succeeded()
     assert_same_results(run, finished / "run")
 
 
@@ -167,36 +167,40 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_a_full_disk_loses_nothing(finished: Path, tmp_path: Path) -> None:
+def test_a_full_disk_loses_nothing(finished: Path, tmp_path: Path, server: Server) -> None:
     with small_disk(tmp_path, "32m") as disk:
         run = copy_of(finished, disk, *AFTER_IMPORTANCE)
         room = shutil.disk_usage(disk).free - 40_000
         (disk / "filler").write_bytes(bytes(room))
-        done = call(*RUN, cwd=disk)
+        done = server.call(*RUN, cwd=disk)
         assert done.code == 74, done.err
         for words in ("refused to write", "No space left on device", "free some room", "To go on"):
             assert words in done.err
         assert "Traceback" not in done.err
         if (run / "pruning.h5").exists():
-            call("status", "run", cwd=disk).succeeded()
+            server.call("status", "run", cwd=disk).succeeded()
         (disk / "filler").unlink()
-        call(*RUN, cwd=disk).succeeded()
+        server.call(*RUN, cwd=disk).succeeded()
         assert_same_results(run, finished / "run")
 
 
 @pytest.mark.slow
-def test_a_disk_that_has_no_room_for_the_images_is_told(finished: Path, tmp_path: Path) -> None:
+def test_a_disk_that_has_no_room_for_the_images_is_told(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
     with small_disk(tmp_path, "200k") as disk:
         shutil.copy2(finished / "config.yaml", disk)
         settings = ("--set", "model.input_side_px=48")
-        done = call("data", *RUN[1:], *settings, cwd=disk)
+        done = server.call("data", *RUN[1:], *settings, cwd=disk)
         assert done.code == 74, done.err
         assert "images.npy" in done.err
         assert "No space left on device" in done.err
 
 
 @pytest.mark.slow
-def test_a_disk_that_becomes_read_only_is_told(finished: Path, tmp_path: Path) -> None:
+def test_a_disk_that_becomes_read_only_is_told(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
     with small_disk(tmp_path, "64m") as disk:
         run = copy_of(finished, disk, *AFTER_IMPORTANCE)
         process = subprocess.Popen(
@@ -210,7 +214,7 @@ def test_a_disk_that_becomes_read_only_is_told(finished: Path, tmp_path: Path) -
         assert process.returncode == 74, err
         assert "Read-only file system" in err
         subprocess.run(["umount", "-l", str(run)], check=True)
-        call(*RUN, cwd=disk).succeeded()
+        server.call(*RUN, cwd=disk).succeeded()
         assert_same_results(run, finished / "run")
 
 
