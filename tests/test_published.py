@@ -13,7 +13,7 @@ from scipy import stats
 
 from kvasir_prune.config.sweep import load_sweep
 from kvasir_prune.errors import ConfigError, LaboratoryError
-from kvasir_prune.laboratory.page import families_of, publish_page
+from kvasir_prune.laboratory.page import families_of, family_of, publish_page
 from kvasir_prune.laboratory.published import beside, read_published
 from kvasir_prune.laboratory.tables import draws_summary, summary_of
 from kvasir_prune.laboratory.trial import trials_of
@@ -148,10 +148,10 @@ def test_the_page_sets_published_results_beside_ours(tmp_path: Path) -> None:
     rows = trials(removed=[3.0, 5.0], **{"test.loss_change": [-0.25, 0.5], "elsewhere": [1.0, 2.0]})
     summary = summary_of(rows)
     told = beside(summary, published({"removed": np.array([1.0, 2.0, 3.0])}))
-    assert [list(members) for _, members in families_of(summary, told)] == [
-        ["removed"],
-        ["test.loss_change"],
-    ]
+    families = {name: list(members) for name, members in families_of(summary, told)}
+    assert families == {"removed": ["removed"], "test.loss": ["test.loss_change"]}
+    assert family_of("test.accuracy_before.cat") == "test.accuracy_before"
+    assert family_of("mean_importance_of_worse.dense1") == "mean_importance_of_worse"
     publish_page(
         tmp_path, title="tiny", lead="A lead.", summary=summary, comparison=told, trials=rows
     )

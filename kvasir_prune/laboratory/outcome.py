@@ -34,7 +34,7 @@ def outcome_of(trial: Trial) -> Row:
     row |= dict(_pruning(folder))
     row |= dict(_evaluation(folder))
     row |= dict(_training(trial))
-    training = {"train": times_of(trial.trained).get("train", 0.0)}
+    training = {name: s for name, s in times_of(trial.trained).items() if name == "train"}
     for stage, seconds in (times_of(folder) | training).items():
         row[f"seconds.{stage}"] = seconds
     return row

@@ -16,6 +16,7 @@ from kvasir_prune.report import captions, html, markdown, notation
 from kvasir_prune.report.captions import Words
 from kvasir_prune.report.publishing import publish_all
 from kvasir_prune.report.tables import Column, Row, Table
+from kvasir_prune.types import SPLITS
 
 PAGE_FILES = ("sweep.html", "sweep.md")
 SHOWN = (
@@ -90,9 +91,13 @@ def families_of(
 
 
 def family_of(quantity: str) -> str:
-    """Return a quantity without its layer, class or stage."""
+    """Return a quantity without its layer, class, stage or moment."""
     parts = quantity.split(".")
-    return ".".join(parts[:2] if parts[0] in ("test", "train", "validation") else parts[:1])
+    if parts[0] not in SPLITS:
+        return parts[0]
+    # Every class has two moments already: too many for one family.
+    of_class = len(parts) > 2
+    return f"{parts[0]}.{parts[1] if of_class else parts[1].partition('_')[0]}"
 
 
 def _table(quantity: str, rows: pd.DataFrame, comparison: pd.DataFrame | None) -> Table:

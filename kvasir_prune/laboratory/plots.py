@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -18,6 +17,8 @@ SCATTER, REMOVAL = "sweep_scatter", "sweep_random_removal"
 MARKERS = "osD^vP*X<>"
 PANEL, ROW = 1.9, 0.3
 """Width of a panel and height of a row, in inches."""
+MOST_BESIDE = 5
+"""Panels in a line."""
 OURS: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 4.5}
 THEIRS: dict[str, Any] = {
     "color": VERMILLION,
@@ -67,11 +68,15 @@ def _plots(
 def _dots(family: Mapping[str, pd.DataFrame], published: pd.DataFrame | None) -> Figure:
     """A panel for every quantity, a row for every setting: mean and standard deviation."""
     settings = list(dict.fromkeys(name for rows in family.values() for name in rows["setting"]))
-    size = (2.4 + PANEL * len(family), 0.9 + ROW * len(settings))
+    columns = min(len(family), MOST_BESIDE)
+    lines = -(-len(family) // columns)
+    size = (2.4 + PANEL * columns, lines * (0.9 + ROW * len(settings)))
     figure = Figure(figsize=size, layout="tight")
-    panels = np.atleast_1d(figure.subplots(1, len(family), sharey=True))
+    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
     places = {name: place for place, name in enumerate(settings)}
-    for axes, (quantity, rows) in zip(panels, family.items(), strict=True):
+    for axes in grid.flat[len(family) :]:
+        axes.set_visible(False)
+    for axes, (quantity, rows) in zip(grid.flat, family.items(), strict=False):
         _bars(axes, rows, places, shift=-0.12, **OURS)
         if published is not None:
             others = published[published["quantity"] == quantity]
@@ -79,8 +84,8 @@ def _dots(family: Mapping[str, pd.DataFrame], published: pd.DataFrame | None) ->
         axes.set_title(quantity, fontsize=8.5)
         axes.grid(axis="x")
         axes.tick_params(axis="x", labelrotation=35)
-    panels[0].set_yticks(range(len(settings)), settings)
-    panels[0].set_ylim(len(settings) - 0.5, -0.5)
+    grid[0, 0].set_yticks(range(len(settings)), settings)
+    grid[0, 0].set_ylim(len(settings) - 0.5, -0.5)
     return figure
 
 
