@@ -56,8 +56,9 @@ def send(ground: Ground, count: int, seed: int) -> Signals:
                 _wait_for_owner(child, folder / "run")
                 code = child.wait(time.monotonic() + random.uniform(0, ground.case.seconds / SHARE))
                 if code is None and found.signals < count:
+                    before = found.signals
                     code = _stop(found, child, folder / "run")
-                    task.advance(faults=len(found.faults))
+                    task.advance(found.signals - before, faults=len(found.faults))
                 else:
                     code = child.wait()
                     found.faults += [] if code == 0 else [f"{code}: {child.log.read_text()}"]
