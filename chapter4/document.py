@@ -12,7 +12,7 @@ from kvasir_prune.report import notation
 
 LEFT_OUT = r"mean_importance_of_|removed\.|test\.accuracy_(?:before|after)\.|seconds\.train"
 """Quantities that the document leaves to comparison.csv."""
-STAGES = ("train", "importance", "prune", "evaluate")
+STAGES = ("importance", "prune", "evaluate")
 
 
 def sections(sweeps: Path) -> Iterator[str]:
@@ -66,10 +66,8 @@ def _spread(row: dict[str, float], prefix: str) -> str:
 
 
 def _times(trials: pd.DataFrame) -> str:
-    """Say how long the trials took; a network that several share was trained once."""
+    """Say how long the trials took, without the training of networks that they share."""
     known = {stage: trials.get(f"seconds.{stage}") for stage in STAGES}
-    if known["train"] is not None:
-        known["train"] = known["train"].drop_duplicates()
     spent = [f"{k} {v.sum() / 60:.1f} min" for k, v in known.items() if v is not None]
     return f"Time of all trials together, one thread each: {', '.join(spent)}."
 
