@@ -218,6 +218,18 @@ def test_the_time_left_is_that_of_the_trials_and_networks_that_are_done(tmp_path
     assert seconds_left(done, missing, 2) == pytest.approx((2 * 3 + 2 * 5 + 2 * 30) / 2)
 
 
+def test_published_results_that_cannot_be_used_are_told_before_anything_is_done(
+    server: Server, tmp_path: Path
+):
+    write_sweep(tmp_path, {"published": "nowhere.csv"})
+    server.call(*DO, cwd=tmp_path).refused("published results", "nowhere.csv")
+    assert not (tmp_path / "out" / "tiny" / "trials").exists()
+
+
+def test_the_help_names_the_optional_package_whole(server: Server, tmp_path: Path):
+    assert "'kvasir-prune[ray]'" in server.call("sweep", "--help", cwd=tmp_path).succeeded().out
+
+
 def test_tables_are_to_be_had_at_any_time(server: Server, swept: Path, tmp_path: Path):
     write_sweep(tmp_path, {"seeds": 3})
     (tmp_path / "out").mkdir()

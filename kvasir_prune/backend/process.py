@@ -221,7 +221,7 @@ def versions() -> dict[str, str]:
     if switched_off := os.environ.get("NPY_DISABLE_CPU_FEATURES"):
         # NumPy reads it when it is imported, too early to set it back.
         found["numpy without"] = switched_off
-    own = {"kvasir_prune": __version__, "kvasir_prune code": code_digest()}
+    own = {"kvasir_prune": __version__, "kvasir_prune code": _own_code()}
     return {**own, "python": platform.python_version(), "backend": name(), **found}
 
 
@@ -237,6 +237,11 @@ def code_digest(package: Path = Path(__file__).parents[1]) -> str:
     files = sorted(file for room in COMPUTING_ROOMS for file in (package / room).rglob("*.py"))
     texts = [f"{file.relative_to(package).as_posix()}\0{file.read_text('utf-8')}" for file in files]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+@cache
+def _own_code() -> str:
+    return code_digest()
 
 
 @cache

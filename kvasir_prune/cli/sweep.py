@@ -55,7 +55,7 @@ def sweep(
         bool, typer.Option("--tables", help="Only write the tables of the trials that are done.")
     ] = False,
 ) -> None:
-    """Do a run for every setting and every seed of a sweep, and table what came of them.
+    r"""Do a run for every setting and every seed of a sweep, and table what came of them.
 
     Each is a trial: a run with a folder of its own under trials/, which goes
     on where it stopped. Trials that begin with the same images, network,
@@ -66,7 +66,7 @@ def sweep(
     may be added.
 
     With --workers or --address the trials run on Ray (pip install
-    'kvasir-prune[ray]'), each with one thread unless runtime.threads says
+    'kvasir-prune\[ray]'), each with one thread unless runtime.threads says
     otherwise; on a cluster, in a folder that all its machines share.
     """
     # Not before it is asked for: pandas would make every other command wait.

@@ -18,7 +18,6 @@ from kvasir_prune.report.publishing import publish_all
 from kvasir_prune.report.tables import Column, Row, Table
 from kvasir_prune.types import SPLITS
 
-PAGE_FILES = ("sweep.html", "sweep.md")
 SHOWN = (
     *("removed", "evaluations", "seconds.train", "seconds.importance", "seconds.prune"),
     *(f"test.{name}_{moment}" for name in ("loss", "accuracy") for moment in ("before", "after")),

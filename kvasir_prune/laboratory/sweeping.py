@@ -10,7 +10,7 @@ from kvasir_prune.config.sweep import Sweep
 from kvasir_prune.errors import KvasirPruneError
 from kvasir_prune.experiment.status import stage_of
 from kvasir_prune.laboratory.sweep_folder import SweepFolder
-from kvasir_prune.laboratory.tables import publish_tables
+from kvasir_prune.laboratory.tables import publish_tables, published_of
 from kvasir_prune.laboratory.trial import Trial, trials_of
 from kvasir_prune.laboratory.working import is_done, work
 from kvasir_prune.progress import Progress, Silent
@@ -70,9 +70,12 @@ def run_sweep(
 
     Raises:
         RunFolderError: the folder is another sweep's, or in use.
+        LaboratoryError: the published results cannot be used.
         KvasirPruneError: what stops every trial: the disk, a signal.
     """
     refused: dict[str, str] = {}
+    # Not only behind the last trial, hours later.
+    published_of(sweep)
     with folder.owned(sweep):
         found = standings(sweep, folder, shared)
         missing = [one.trial for one in found if not one.done]

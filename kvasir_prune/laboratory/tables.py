@@ -63,7 +63,7 @@ def publish_tables(sweep: Sweep, trials: Sequence[Trial], folder: Path) -> Path:
     Raises:
         LaboratoryError: the published results cannot be used.
     """
-    published = _published(sweep)
+    published = published_of(sweep)
     folder.mkdir(parents=True, exist_ok=True)
     sweep_partials(folder)
     if not trials:
@@ -95,7 +95,8 @@ def publish_tables(sweep: Sweep, trials: Sequence[Trial], folder: Path) -> Path:
     return folder
 
 
-def _published(sweep: Sweep) -> pd.DataFrame | None:
+def published_of(sweep: Sweep) -> pd.DataFrame | None:
+    """Read what the sweep is set beside, None for nothing; raises as `read_published`."""
     if sweep.published is None:
         return None
     return read_published(sweep.published, [setting.group for setting in sweep.settings])
