@@ -99,9 +99,10 @@ def data(
 ) -> None:
     """Read, decode, resize, divide and check the images; writes split.csv and data_check.json.
 
-    The checks look for what makes a comparison worthless however good the network: copies and
-    near-duplicates on both sides of the split; borders, blanked regions and sizes of images that
-    tell the class; classes too small to judge. Those that failed are always told.
+    The checks look for what makes a comparison worthless however good the
+    network: copies and near-duplicates on both sides of the split; borders,
+    blanked regions and sizes of images that tell the class; classes too small
+    to judge. Those that failed are always told.
     """
     folder = run_until("data", config, run_dir, set_)
     if check:
@@ -149,8 +150,9 @@ def report(
 
     Writes report/report.html, report.md and report.json.
 
-    With the folders of several finished runs, writes them side by side: the pruned networks of the
-    others compared with that of the first, image by image, where they have the same test images.
+    With the folders of several finished runs, writes them side by side: the
+    pruned networks of the others compared with that of the first, image by
+    image, where they have the same test images.
     """
     if len(what) > 1:
         refuse_ignored(
