@@ -12,6 +12,7 @@ from kvasir_prune.backend.process import (
     keep_freed_memory,
     load,
     name,
+    on_gpu,
     versions,
 )
 from kvasir_prune.backend.tracing import compiled, take
@@ -29,6 +30,7 @@ __all__ = [
     "keep_freed_memory",
     "load",
     "name",
+    "on_gpu",
     "take",
     "training_steps",
     "versions",

@@ -1,6 +1,7 @@
-"""How large the exact scorer's steps, blocks and stretches are: a function of shapes and budget.
+"""How large the exact scorer's steps, blocks and stretches are.
 
-Never of the clock or of free memory: other sizes may give other last bits.
+A function of shapes, the budget and the kind of device, never of the clock or of free memory: other
+sizes may give other last bits.
 """
 
 from __future__ import annotations
@@ -10,15 +11,12 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from kvasir_prune import backend
 from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.work import values_of
 
-STEP_BYTES = 2**23
-"""The largest activation of a step before a Conv2D reader, about."""
-LEAST_IMAGES, MOST_IMAGES = 16, 1024
-"""Images of such a step."""
-PACKED_STEP_BYTES = 2**22
-"""The largest activation of a step before a Dense reader: it should stay in a cache."""
+LEAST_IMAGES = 16
+"""Images of a step before a Conv2D reader, at least."""
 PREFIX_STEP_BYTES = 2**27
 """The largest activation of a step of the prefix, about."""
 SEGMENT = 128
@@ -29,14 +27,38 @@ WHOLE_GROUPS = 3
 Eigen multiplies matrices by groups of rows, and what is left over at the end with other last bits:
 at other numbers of rows a loss depended on its place in the step (tests/test_exact_scorer.py).
 """
-ENOUGH_SEGMENTS = 48
-"""Up to so many segments a step takes little longer than its start."""
 STEPS_PER_BLOCK = 64
 """Steps that a block of candidates before a Dense reader takes at most, about."""
 BESIDE = 0.25
 """Share of the budget that outputs of layers still to come may take."""
 STREAMED_BLOCK = 8
 """Candidates in a block where the prefix has to be run again for each block."""
+
+
+@dataclass(frozen=True)
+class Grain:
+    """How much work a step should hold on one kind of device.
+
+    Attributes:
+        step_bytes: the largest activation of a step before a Conv2D reader, about.
+        most_images: images of such a step.
+        least_steps: that all images take before a Conv2D reader; after each of them a candidate
+            can be given up.
+        packed_step_bytes: the largest activation of a step before a Dense reader.
+        enough_segments: up to so many segments such a step takes little longer than its start.
+    """
+
+    step_bytes: int
+    most_images: int
+    least_steps: int
+    packed_step_bytes: int
+    enough_segments: int
+
+
+PROCESSOR = Grain(2**23, 1024, 4, 2**22, 48)
+"""What a step works on should stay in a cache."""
+GPU = Grain(2**28, 8192, 1, 2**28, 192)
+"""A step should be long enough that its start and the wait for its result do not matter."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +111,7 @@ def sizes_for(
         batch_size: images per step of the prefix, at most.
         budget_bytes: for the activations that are kept.
     """
+    grain = GPU if backend.on_gpu() else PROCESSOR
     values = [values_of(chain, place) for place in range(len(chain.layers))]
     # The same for all layers: one's outputs may come from another one's prefix.
     before, after = values[: chain.hidden[-1].consumer], values[hidden.consumer :]
@@ -96,17 +119,28 @@ def sizes_for(
     stretch = int(np.clip(budget_bytes // kept_bytes(chain, hidden), 1, images))
     prefix_batch = int(np.clip(PREFIX_STEP_BYTES // (itemsize * max(before)), 1, batch_size))
     if isinstance(chain.layers[hidden.consumer], keras.layers.Dense):
-        rows = _power_of_two(PACKED_STEP_BYTES // (itemsize * max(after)))
-        enough = max(2 * -(-images // SEGMENT), ENOUGH_SEGMENTS)
-        groups = min(rows // SEGMENT, enough) // WHOLE_GROUPS
-        segments = WHOLE_GROUPS * max(1, groups)
-        step, width = StepShape(segments, SEGMENT), STEPS_PER_BLOCK * segments * SEGMENT // images
+        step = _packed_step(grain, itemsize * max(after), images)
+        width = STEPS_PER_BLOCK * step.segments * SEGMENT // images
     else:
-        rows = _power_of_two(STEP_BYTES // (itemsize * max(after)))
-        rows = min(rows, _power_of_two(images // 4), MOST_IMAGES)
-        step, width = StepShape(1, max(LEAST_IMAGES, rows)), 1
+        step, width = _single_step(grain, itemsize * max(after), images), 1
     width = STREAMED_BLOCK if stretch < images else max(1, width)
     return Sizes(step, prefix_batch, stretch, width)
+
+
+def _packed_step(grain: Grain, bytes_per_image: int, images: int) -> StepShape:
+    rows = _power_of_two(grain.packed_step_bytes // bytes_per_image)
+    enough = max(2 * -(-images // SEGMENT), grain.enough_segments)
+    groups = min(rows // SEGMENT, enough) // WHOLE_GROUPS
+    return StepShape(WHOLE_GROUPS * max(1, groups), SEGMENT)
+
+
+def _single_step(grain: Grain, bytes_per_image: int, images: int) -> StepShape:
+    limit = min(grain.step_bytes // bytes_per_image, grain.most_images)
+    if grain.least_steps == 1:
+        steps = -(-images // max(LEAST_IMAGES, limit))
+        return StepShape(1, max(LEAST_IMAGES, -(-images // steps)))
+    rows = min(_power_of_two(limit), _power_of_two(images // grain.least_steps))
+    return StepShape(1, max(LEAST_IMAGES, rows))
 
 
 def worth_keeping(
