@@ -45,6 +45,17 @@ def server() -> Iterator[Server]:
         yield started
 
 
+@pytest.fixture
+def steps_of_a_processor() -> Iterator[None]:
+    """Let the exact scorer's steps on a GPU be as small as on a processor."""
+    from kvasir_prune.importance import sizes
+
+    # One of its own: tests undo what they did to memory with the common one.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sizes, "GPU", sizes.PROCESSOR)
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Callable[[str], Path]:
     """Find a file of a real data set; skip the test, by name, where it is not there."""

@@ -130,6 +130,23 @@ def test_losses_equal_the_reference_in_float64(model: keras.Model, seed: int) ->
     assert largest_difference(model, removed) <= 1e-12
 
 
+def test_losses_in_the_few_large_steps_of_a_gpu_equal_the_reference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    count, removed = 600, {"conv2": (1,)}
+    steps: dict[bool, dict[str, StepShape]] = {}
+    reference = all_scores(scorer_of(three_layers(), ReferenceScorer, count), removed)
+    for on_gpu in (False, True):
+        monkeypatch.setattr(backend, "on_gpu", lambda on_gpu=on_gpu: on_gpu)
+        scorer = scorer_of(three_layers(), count=count)
+        steps[on_gpu] = {layer: scorer._sizing.of(layer).step for layer in reference}
+        for layer, scores in all_scores(scorer, removed).items():
+            wanted = [score.loss for score in reference[layer]]
+            assert [score.loss for score in scores] == pytest.approx(wanted, abs=1e-6)
+    assert steps[False]["conv1"].images < steps[True]["conv1"].images == count
+    assert steps[False]["dense1"].segments < steps[True]["dense1"].segments
+
+
 WITH_EVERY_LAYER = [("Flatten", "float32")]
 if not ON_JAX:
     WITH_EVERY_LAYER += [("GlobalAveragePooling2D", "float64"), ("GlobalMaxPooling2D", "float32")]
@@ -375,6 +392,7 @@ def sharp(model: keras.Model) -> keras.Model:
     return model
 
 
+@pytest.mark.usefixtures("steps_of_a_processor")
 def test_abandoned_candidates_are_certain_to_be_ignored() -> None:
     scorer = scorer_of(sharp(three_layers(24)), count=600)
     limit = scorer.evaluate({}).loss
@@ -402,6 +420,7 @@ def test_candidates_behind_one_that_is_enough_are_left() -> None:
     assert scorer.work.evaluations == before + first + 1
 
 
+@pytest.mark.usefixtures("steps_of_a_processor")
 @pytest.mark.parametrize("layer", ["dense1", "conv1"])
 def test_where_only_the_smallest_loss_matters_it_is_exact_and_the_others_are_bounds(
     layer: str,
@@ -424,6 +443,7 @@ def test_where_only_the_smallest_loss_matters_it_is_exact_and_the_others_are_bou
     assert scorer.work.images - before < asked
 
 
+@pytest.mark.usefixtures("steps_of_a_processor")
 def test_greedy_records_a_bound_as_such() -> None:
     model, strategy = sharp(three_layers(24)), Greedy(1e-2, 1e-3)
     ledger = pruned(model, strategy, ExactScorer)

@@ -25,6 +25,8 @@ from kvasir_prune.types import Halved, LayerSize, LossAccuracy
 from tests.networks import images_and_labels, randomise
 from tests.toy import ToyScorer
 
+pytestmark = pytest.mark.usefixtures("steps_of_a_processor")
+
 COUNT = 160
 MORE_THAN_ANY_MACHINE_HAS = 2**46
 STRATEGY = Greedy(-1e-3, -2e-2)
