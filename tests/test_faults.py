@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -181,6 +181,48 @@ def test_a_full_disk_loses_nothing(finished: Path, tmp_path: Path, server: Serve
             server.call("status", "run", cwd=disk).succeeded()
         (disk / "filler").unlink()
         server.call(*RUN, cwd=disk).succeeded()
+        assert_same_results(run, finished / "run")
+
+
+@contextmanager
+def folder_with_quota(folder: Path) -> Iterator[tuple[Path, Callable[[int], None]]]:
+    """Give a folder of a real Btrfs and what limits its bytes; skip where that cannot be had."""
+    if shutil.which("mkfs.btrfs") is None or os.geteuid() != 0:
+        pytest.skip("a quota needs root and btrfs-progs")
+    image, place = folder / "btrfs.img", folder / "btrfs"
+    place.mkdir()
+    image.touch()
+    os.truncate(image, 2**28)
+    subprocess.run(["mkfs.btrfs", "-q", str(image)], check=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(place)], check=False).returncode != 0:
+        pytest.skip("a file system may not be mounted here")
+    own = place / "own"
+
+    def limit(size: int) -> None:
+        subprocess.run(["btrfs", "qgroup", "limit", str(size), str(own)], check=True)
+
+    try:
+        subprocess.run(["btrfs", "-q", "quota", "enable", str(place)], check=True)
+        subprocess.run(["btrfs", "-q", "subvolume", "create", str(own)], check=True)
+        yield own, limit
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.slow
+def test_a_quota_loses_nothing(finished: Path, tmp_path: Path, server: Server) -> None:
+    with folder_with_quota(tmp_path) as (own, limit):
+        run = copy_of(finished, own, *AFTER_IMPORTANCE)
+        os.sync()
+        limit(sum(file.stat().st_size for file in own.rglob("*")) + 2**17)
+        done = server.call(*RUN, cwd=own)
+        assert done.code == 74, done.err
+        for words in ("refused to write", "Disk quota exceeded", "your quota", "To go on"):
+            assert words in done.err
+        assert "Traceback" not in done.err
+        server.call("status", "run", cwd=own).succeeded()
+        limit(2**27)
+        server.call(*RUN, cwd=own).succeeded()
         assert_same_results(run, finished / "run")
 
 
