@@ -48,7 +48,7 @@ class Report:
         probes: how many evaluations float64 looked at.
         first_difference: a `Difference`, or null.
         multiply_adds: of the warm job, counted from shapes by the scorer; null if it does not.
-        matrix_multiply_rate: FLOP/s of this machine in this run.
+        matrix_multiply_rate: FLOP/s of this machine, the better of before and after the jobs.
         share_of_limit: 2 * multiply_adds / (exact_seconds_warm * matrix_multiply_rate).
         threads, versions: of this process.
     """
