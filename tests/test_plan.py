@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +14,11 @@ import pytest
 
 from kvasir_prune.config.method import PruningConfig
 from kvasir_prune.experiment.pace import IMPORTANCE, PRUNING, Pace, read_pace
-from kvasir_prune.importance.cost_model import footprint_of, work_of
+from kvasir_prune.experiment.prediction import measuring_s
+from kvasir_prune.importance.calibration import LayerSpeed
+from kvasir_prune.importance.cost_model import Footprint, footprint_of, work_of
+from kvasir_prune.importance.measure import measure
+from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, MemoryLedger, State
 from kvasir_prune.models import read_chain, weights_of
 from kvasir_prune.progress import duration
@@ -134,6 +140,31 @@ def test_work_and_memory_against_counts_by_hand() -> None:
     assert (tight.kept, tight.streamed) == (31 * 224, True)
     literal = footprint_of(chain, conv, 100, scorer="reference", batch_size=10, budget_bytes=2**30)
     assert (literal.kept, literal.block_width) == (100 * 4 * 16, 1)
+
+
+class Timed(ToyScorer):
+    """Takes 3 s for a call and 1 s for a candidate."""
+
+    seconds = 0
+
+    def score(self, layer: str, removed: Any, nodes: Sequence[int], **more: Any) -> Any:
+        self.seconds += 3 + len(nodes)
+        return super().score(layer, removed, nodes, **more)
+
+
+@pytest.mark.parametrize("verify_every", [0, 1, 10])
+@pytest.mark.parametrize("width", [1, 8])
+def test_losses_computed_twice_are_part_of_the_plan(
+    tmp_path: Path, width: int, verify_every: int
+) -> None:
+    scorer = Timed(lambda _: 1.0, width)
+    layers, baseline = (LayerSize("a", 50),), LossAccuracy(1.0, 0.5)
+    store = ImportanceStore(tmp_path / "importance.h5", layers=layers, baseline=baseline)
+    for _ in measure(scorer, store, commit_every_s=60, verify_every=verify_every):
+        pass
+    speed = LayerSpeed(start=0, prefix=0, lead=3, candidate=1, bounded=0, removal=0)
+    footprint = Footprint(kept=0, streamed=False, block_width=width, in_vain=0)
+    assert measuring_s(speed, footprint, 50, verify_every=verify_every) == scorer.seconds
 
 
 def test_pace_goes_from_work_to_what_a_layer_really_takes() -> None:

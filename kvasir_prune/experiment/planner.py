@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kvasir_prune.config import RunConfig
 from kvasir_prune.experiment.forecast import fates
-from kvasir_prune.experiment.prediction import evolution_s, measuring_s, pruning_s
+from kvasir_prune.experiment.prediction import computed_twice, evolution_s, measuring_s, pruning_s
 from kvasir_prune.importance.calibration import EVALUATIONS, PASSES, LayerSpeed, time_layer
 from kvasir_prune.importance.cost_model import Footprint, LayerWork, footprint_of, work_of
 from kvasir_prune.importance.scorers import scorer_of
@@ -176,6 +176,9 @@ class Planner:
         fate, is_measured = self._expected.get(hidden.name), hidden in self._measured
         needed = evaluations(self._config.pruning, fate) if fate else 0.0
         pruning, evolution = self._removing(hidden, speed, footprint, fate, needed)
+        measuring, every = 0.0, self._config.pruning.verify_every
+        if is_measured:
+            measuring = measuring_s(speed, footprint, hidden.nodes, verify_every=every)
         return LayerPlan(
             hidden.size,
             work * images,
@@ -183,7 +186,7 @@ class Planner:
             hidden.nodes if is_measured else 0,
             needed,
             fate.removed if fate else 0.0,
-            measuring_s(speed, footprint, hidden.nodes) if is_measured else 0.0,
+            measuring,
             pruning,
             evolution,
             timed_images,
@@ -200,11 +203,12 @@ class Planner:
         """Return the seconds for the pruning of a layer and for the evolution behind it."""
         if fate is None:
             return 0.0, 0.0
-        scorer, strategy = self._config.importance.scorer, self._config.pruning.strategy
+        scorer, settings = self._config.importance.scorer, self._config.pruning
         work, cut = (w[hidden.name].evaluation(scorer) for w in (self._work, self._cut_work))
-        in_vain = fate.removed * footprint.in_vain if strategy == "greedy" else 0.0
+        in_vain = fate.removed * footprint.in_vain if settings.strategy == "greedy" else 0.0
+        scored = needed + in_vain + computed_twice(fate.removed, settings.verify_every)
         counts = [count / len(self._scoring_set) for count in self._splits]
         return (
-            pruning_s(speed, footprint, needed + in_vain, fate.removed, cut / work),
+            pruning_s(speed, footprint, scored, fate.removed, cut / work),
             evolution_s(speed, counts, fate.removed, self._config.evaluation.every_removals),
         )

@@ -8,11 +8,25 @@ from kvasir_prune.importance.calibration import LayerSpeed
 from kvasir_prune.importance.cost_model import Footprint
 
 
-def measuring_s(speed: LayerSpeed, footprint: Footprint, nodes: int) -> float:
-    """Return the seconds for the importance of all nodes of a layer."""
-    calls = -(-nodes // footprint.block_width)
+def measuring_s(speed: LayerSpeed, footprint: Footprint, nodes: int, *, verify_every: int) -> float:
+    """Return the seconds for the importance of all nodes of a layer.
+
+    Args:
+        speed: of the layer on the whole scoring set, nothing being removed.
+        footprint: of the layer.
+        nodes: of the layer.
+        verify_every: every so manieth loss is computed twice, in a call of its own; 0: none.
+    """
+    blocks, twice = -(-nodes // footprint.block_width), computed_twice(nodes, verify_every)
+    calls = blocks + min(blocks, twice)
     passes = calls if footprint.streamed else 1
-    return speed.start + passes * speed.prefix + calls * speed.lead + nodes * speed.candidate
+    each = calls * speed.lead + (nodes + twice) * speed.candidate
+    return speed.start + passes * speed.prefix + each
+
+
+def computed_twice(losses: float, verify_every: int) -> float:
+    """Return how many of these losses are computed twice; `verify_every` 0: none."""
+    return losses / verify_every if verify_every else 0.0
 
 
 def pruning_s(
@@ -23,7 +37,7 @@ def pruning_s(
     Args:
         speed: of the layer on the whole scoring set, nothing being removed.
         footprint: of the layer.
-        scored: candidates, those in vain included.
+        scored: candidates, those in vain and those computed twice included.
         removed: nodes.
         cut: share of the work of an evaluation that is left once the later layers are pruned.
     """
