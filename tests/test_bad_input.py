@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from kvasir_prune import backend
-from kvasir_prune.backend import process
+from kvasir_prune.backend import installed
 from kvasir_prune.errors import BackendError
 from kvasir_prune.ledger import run_record
 from kvasir_prune.ledger.hdf5_file import seal
@@ -89,8 +89,8 @@ def test_a_missing_folder_is_told_in_full_before_keras_is_loaded(tmp_path: Path)
 def test_a_backend_that_is_not_there_is_told_before_anything_is_written(
     name: str, hidden: tuple[str, ...], facts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = {k: v for k, v in process.packages_distributions().items() if k not in hidden}
-    monkeypatch.setattr(process, "packages_distributions", lambda: there)
+    there = {k: v for k, v in installed.packages_distributions().items() if k not in hidden}
+    monkeypatch.setattr(installed, "packages_distributions", lambda: there)
     monkeypatch.setenv("KERAS_BACKEND", name)
     with pytest.raises(BackendError) as caught:
         backend.versions()

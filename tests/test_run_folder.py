@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import kvasir_prune
-from kvasir_prune.backend.process import code_digest
+from kvasir_prune.backend.installed import code_digest
 from kvasir_prune.ledger import run_record
 from kvasir_prune.ledger.hdf5_file import seal
 from kvasir_prune.ledger.identity import origin

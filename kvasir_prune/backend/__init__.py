@@ -2,18 +2,17 @@
 
 from kvasir_prune.backend.failures import errors_named
 from kvasir_prune.backend.fitting import Steps, training_steps
+from kvasir_prune.backend.hardware import device, on_gpu
+from kvasir_prune.backend.installed import versions
 from kvasir_prune.backend.process import (
     available_threads,
     compute_in_full,
     configure,
-    device,
     forget_networks,
     has_float64,
     keep_freed_memory,
     load,
     name,
-    on_gpu,
-    versions,
 )
 from kvasir_prune.backend.tracing import compiled, take
 

@@ -1,37 +1,18 @@
-"""The process that computes: which backend, its threads, its precision, its device, versions."""
+"""The process that computes: which backend, its threads, its precision."""
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import platform
 import sys
 import tempfile
-from collections.abc import Collection
-from functools import cache
-from importlib import import_module, metadata
-from pathlib import Path
+from importlib import import_module
 
-from kvasir_prune import __version__
-from kvasir_prune.environment import processor
 from kvasir_prune.errors import BackendError
 
-MODULES = ("keras", "numpy", "h5py", "cv2", "sklearn", "scipy")
-BACKENDS = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("torch",)}
-"""The modules of each backend, whose versions can change a result."""
-GPU_LIBRARIES = ("nvidia-", "jax-cuda")
-"""How the names of packages with cuDNN, cuBLAS and the like begin."""
-packages_distributions = cache(metadata.packages_distributions)
-"""Module -> packages that bring it. Finding out takes half a second, and a sweep asks for every
-trial; what is installed does not change under a process."""
 _pinned: dict[str, int] = {}
 """What this process can no longer change."""
-COMPUTING_ROOMS = (
-    *("backend", "data", "evaluation", "experiment", "importance", "ledger"),
-    *("models", "pruning", "training"),
-)
-"""Rooms of this package whose code decides what a run finds."""
 
 
 def name() -> str:
@@ -185,95 +166,3 @@ def keep_freed_memory() -> None:
 def available_threads() -> int:
     """Return how many threads this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def device() -> str:
-    """Return what Keras computes on: the models of the GPUs, or of the processor."""
-    gpus = _gpus()
-    return f"GPU {', '.join(gpus)}" if gpus else processor()
-
-
-def on_gpu() -> bool:
-    """Return whether Keras computes on a GPU."""
-    return bool(_gpus())
-
-
-def _gpus() -> list[str]:
-    """Return the models of the GPUs that the backend finds."""
-    if name() == "tensorflow":
-        import tensorflow as tf
-
-        details = tf.config.experimental.get_device_details
-        return [
-            str(details(gpu).get("device_name", "GPU"))
-            for gpu in tf.config.list_physical_devices("GPU")
-        ]
-    if name() == "jax":
-        import jax
-
-        return [str(one.device_kind) for one in jax.devices() if one.platform != "cpu"]
-    torch = import_module("torch")
-    return [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-
-
-def versions() -> dict[str, str]:
-    """Return module -> version for everything whose version can change a result; loads none.
-
-    Raises:
-        BackendError: KERAS_BACKEND names an unknown backend, or one that is not installed.
-    """
-    providers = packages_distributions()
-    _check_installed(providers)
-    modules = (*MODULES, *BACKENDS[name()])
-    found = {m: metadata.version(providers[m][0]) for m in modules if m in providers}
-    found |= _gpu_libraries()
-    if switched_off := os.environ.get("NPY_DISABLE_CPU_FEATURES"):
-        # NumPy reads it when it is imported, too early to set it back.
-        found["numpy without"] = switched_off
-    own = {"kvasir_prune": __version__, "kvasir_prune code": _own_code()}
-    return {**own, "python": platform.python_version(), "backend": name(), **found}
-
-
-def code_digest(package: Path = Path(__file__).parents[1]) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256 of the code that computes.
-
-    A version number changes when somebody thinks of it; a resumed run must not mix what two states
-    of the code compute even if nobody did.
-
-    Args:
-        package: its folder.
-    """
-    files = sorted(file for room in COMPUTING_ROOMS for file in (package / room).rglob("*.py"))
-    texts = [f"{file.relative_to(package).as_posix()}\0{file.read_text('utf-8')}" for file in files]
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
-
-
-@cache
-def _own_code() -> str:
-    return code_digest()
-
-
-@cache
-def _gpu_libraries() -> dict[str, str]:
-    names = ((one.name, one.version) for one in metadata.distributions())
-    return {name: version for name, version in names if name.startswith(GPU_LIBRARIES)}
-
-
-def _check_installed(modules: Collection[str]) -> None:
-    if name() not in BACKENDS:
-        raise BackendError(
-            "There is no such backend.",
-            where="environment variable KERAS_BACKEND",
-            got=name(),
-            expected=", ".join(BACKENDS),
-            fix="unset the variable for TensorFlow",
-        )
-    missing = [module for module in BACKENDS[name()] if module not in modules]
-    if missing:
-        package = "'kvasir-prune[jax]'" if name() == "jax" else name()
-        raise BackendError(
-            f"The backend {name()} is not installed.",
-            where="environment variable KERAS_BACKEND",
-            got=f"no module {' and no module '.join(missing)}",
-            fix=f"pip install {package}, or unset the variable for TensorFlow",
-        )
