@@ -310,6 +310,19 @@ def test_bits_do_not_depend_on_where_a_long_row_of_removals_was_interrupted() ->
     assert live.evaluate(gone, layer="dense1") == scorer_of(model).evaluate(gone, layer="dense1")
 
 
+def test_draws_in_no_order_are_functions_of_themselves_alone() -> None:
+    model = network("mlp")
+    live, literal = scorer_of(model), scorer_of(model, ReferenceScorer)
+    draws = [some_nodes(sizes_of(model), seed) for seed in range(3)]
+    for draw in draws:
+        found, expected = live.evaluate_unordered(draw), literal.evaluate_unordered(draw)
+        assert found.loss == pytest.approx(expected.loss, rel=1e-6)
+        assert found.accuracy == expected.accuracy
+        backward = {layer: nodes[::-1] for layer, nodes in draw.items()}
+        assert scorer_of(model).evaluate_unordered(backward) == found
+    assert live.evaluate(draws[0]) == scorer_of(model).evaluate(draws[0])
+
+
 def test_a_budget_too_small_for_the_activations_streams_them() -> None:
     model = three_layers(24)
     kept, streamed = scorer_of(model), scorer_of(model, gib=1.6e-5)

@@ -83,8 +83,14 @@ class ExactScorer(Scorer):
         They are those with which candidates of the layer (None: the last one) are compared.
         """
         losses, _ = self._run(layer or self._chain.hidden[-1].name, removed, (), NO_LIMITS)
-        where, size = "the whole network", self._batch_size
-        return finite(losses.mean(), losses.losses, where=where, batch_size=size)
+        return self._of_network(losses)
+
+    def evaluate_unordered(self, removed: Nodes) -> LossAccuracy:
+        """Return loss and accuracy without nodes that were removed in no order."""
+        last = self._chain.hidden[-1].name
+        in_order = {layer: sorted(nodes) for layer, nodes in removed.items()}
+        losses, _ = self._run(last, in_order, (), NO_LIMITS, in_one=True)
+        return self._of_network(losses)
 
     def score(
         self,
@@ -99,21 +105,39 @@ class ExactScorer(Scorer):
         _, candidates = self._run(layer, removed, nodes, limits)
         return tuple(self._answer(layer, candidate) for candidate in candidates)
 
+    def _of_network(self, losses: ImageLosses) -> LossAccuracy:
+        where, size = "the whole network", self._batch_size
+        return finite(losses.mean(), losses.losses, where=where, batch_size=size)
+
     def _run(
-        self, layer: str, removed: Nodes, nodes: Sequence[int], limits: Limits
+        self,
+        layer: str,
+        removed: Nodes,
+        nodes: Sequence[int],
+        limits: Limits,
+        *,
+        in_one: bool = False,
     ) -> tuple[ImageLosses, Sequence[Candidate]]:
-        """Evaluate candidates, in smaller and smaller steps until memory suffices."""
+        """Evaluate candidates, in smaller and smaller steps until memory suffices.
+
+        Args:
+            layer: theirs.
+            removed: as in `score`.
+            nodes: the candidates.
+            limits: what need not be known.
+            in_one: the layer's removed nodes go at once, not one after the other.
+        """
         while True:
             try:
                 with backend.errors_named(f"scoring of layer {layer}"):
-                    return self._run_once(layer, removed, nodes, limits)
+                    return self._run_once(layer, removed, nodes, limits, in_one=in_one)
             except DeviceMemoryError:
                 if self.halvings(layer) == MOST_HALVINGS:
                     raise
             self.halve(layer, self.halvings(layer) + 1)
 
     def _run_once(
-        self, layer: str, removed: Nodes, nodes: Sequence[int], limits: Limits
+        self, layer: str, removed: Nodes, nodes: Sequence[int], limits: Limits, *, in_one: bool
     ) -> tuple[ImageLosses, Sequence[Candidate]]:
         """Return the losses with all candidates in place, and the candidates as evaluated."""
         prepared = self._preparation.of(layer, removed)
@@ -121,7 +145,7 @@ class ExactScorer(Scorer):
         base = ImageLosses.empty(images, np.dtype(self._chain.dtype))
         candidates = [Candidate(node) for node in nodes]
         for stretch, cache in prepared.stretches():
-            cache.move_to(gone)
+            (cache.jump_to if in_one else cache.move_to)(gone)
             if cache.images < images:
                 limits = Limits(give_up_above=limits.give_up_above)
             count = StretchEvaluation(cache, stretch, images, limits).run(candidates)

@@ -129,6 +129,11 @@ class LayerCache:
             self._patch(node)
         self._removed = removed
 
+    def jump_to(self, removed: Sequence[int]) -> None:
+        """Compute z and the losses without these nodes from scratch; their order means nothing."""
+        self._removed = None
+        self._rebuild(removed)
+
     def _rebuild(self, removed: Sequence[int]) -> None:
         kept = np.ones(self.outputs.shape[0], self.program.dtype)
         kept[list(removed)] = 0.0

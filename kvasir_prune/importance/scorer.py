@@ -41,6 +41,20 @@ class Scorer(Protocol):
             NumericalError: the loss is NaN or infinite.
         """
 
+    def evaluate_unordered(self, removed: Nodes) -> LossAccuracy:
+        """Return loss and accuracy without nodes that were removed in no order.
+
+        For draws that have nothing to do with each other: what was evaluated before need not be
+        brought to where they are. The last bits may be others than those of `evaluate`.
+
+        Args:
+            removed: layer name -> nodes.
+
+        Raises:
+            NumericalError: the loss is NaN or infinite.
+        """
+        return self.evaluate(removed)
+
     def score(
         self,
         layer: str,

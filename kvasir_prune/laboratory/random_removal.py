@@ -104,8 +104,8 @@ def remove_at_random(run: Run, asked: RandomRemoval) -> None:
         task.advance(len(store))
         for nodes, number in wanted[len(store) :]:
             drawn = draw(run.config.seed, layers, nodes, number)
-            removed = {layer.name: sorted(d) for layer, d in zip(layers, drawn, strict=True)}
-            store.record(nodes, number, scorer.evaluate(removed))
+            removed = {layer.name: of_it for layer, of_it in zip(layers, drawn, strict=True)}
+            store.record(nodes, number, scorer.evaluate_unordered(removed))
             committer.recorded()
             task.advance(nodes=nodes)
 
