@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from benchmarks.trace import Decision
@@ -20,10 +21,15 @@ def even(count: int, size: int) -> list[int]:
 def distance(decision: Decision, thresholds: Sequence[float]) -> float:
     """Return how far (nats) a decision is from being another one.
 
+    Of a candidate that was given up it is only known that it is beyond a threshold: such a one
+    counts as far from all of them.
+
     Args:
         decision: greedy or exhaustive.
         thresholds: importances at which an outcome changes.
     """
+    if decision.is_bound:
+        return math.inf
     gaps = [abs(decision.importance - threshold) for threshold in thresholds]
     if decision.rival_importance is not None:
         gaps.append(decision.importance - decision.rival_importance)

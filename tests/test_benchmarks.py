@@ -191,6 +191,14 @@ def test_the_fifty_decisions_nearest_to_a_threshold_are_in_the_sample() -> None:
     assert len(delicate(decisions[:120], RULE.thresholds)) == 120
 
 
+def test_one_of_whom_only_a_bound_is_known_is_not_near_a_threshold() -> None:
+    at = Evaluation("a", {}, 0)
+    decisions = [Decision(at, -1e-3 - 1e-12, "ignored", is_bound=True)] * 9 + [
+        Decision(at, -5e-4, "left")
+    ]
+    assert delicate(decisions, RULE.thresholds, size=1, nearest=1) == [9]
+
+
 def test_of_exhaustive_decisions_the_nearest_ties_are_in_the_sample() -> None:
     at = Evaluation("a", {}, 0)
     decisions = [Decision(at, 1.0, "removed", 1, 0.5)] * 10

@@ -19,11 +19,13 @@ from kvasir_prune.importance.cost_model import work_of
 from kvasir_prune.importance.exact import ExactScorer
 from kvasir_prune.importance.layer_cache import REBUILD_EVERY
 from kvasir_prune.importance.packing import Part, Step, packed
+from kvasir_prune.importance.prefix import LayerOutputs, Prefix
 from kvasir_prune.importance.reference import ReferenceScorer
 from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.sizes import StepShape
 from kvasir_prune.ledger import MemoryLedger
 from kvasir_prune.models import read_chain, weights_of
+from kvasir_prune.models.chain import Hidden
 from kvasir_prune.models.supported import PER_CHANNEL
 from kvasir_prune.models.surgery import cut_weights
 from kvasir_prune.models.work import LINEAR
@@ -308,6 +310,25 @@ def test_bits_do_not_depend_on_where_a_long_row_of_removals_was_interrupted() ->
     expected = scorer_of(model).score("dense1", gone, wanted)
     assert live.score("dense1", gone, wanted) == expected
     assert live.evaluate(gone, layer="dense1") == scorer_of(model).evaluate(gone, layer="dense1")
+
+
+def test_a_layers_outputs_have_the_same_bits_whatever_is_asked_for_beside_it() -> None:
+    """A run resumed in an earlier layer computes alone what came by in one left alone."""
+    hidden: dict[str, Any] = {"use_bias": False, "kernel_initializer": "zeros"}
+    dense = [keras.layers.Dense(40, **hidden) for _ in range(3)]
+    stack = [keras.Input((8, 8, 2), dtype="uint8"), keras.layers.Rescaling(1 / 255)]
+    model = keras.Sequential([*stack, keras.layers.Flatten(), *dense, keras.layers.Dense(4)])
+    randomise(model)
+    scored, chain = scorer_of(model)._set, read_chain(model)
+    weights, layers = weights_of(chain), chain.hidden
+
+    def outputs(*asked: Hidden) -> Mapping[str, LayerOutputs]:
+        return Prefix(chain, asked).run(weights, scored, slice(0, COUNT), 64)
+
+    together = outputs(*layers)
+    for layer in layers:
+        for some in (outputs(layer), outputs(layers[0], layer) if layer != layers[0] else together):
+            assert np.array_equal(some[layer.name].values, together[layer.name].values)
 
 
 def test_draws_in_no_order_are_functions_of_themselves_alone() -> None:

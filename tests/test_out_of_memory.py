@@ -16,12 +16,13 @@ from kvasir_prune.importance.exact import ExactScorer
 from kvasir_prune.importance.measure import begun, measure
 from kvasir_prune.importance.program import LayerProgram
 from kvasir_prune.importance.scoring_set import ScoringSet
+from kvasir_prune.importance.sizes import sizes_for
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, MemoryLedger
 from kvasir_prune.models import read_chain
 from kvasir_prune.pruning import Greedy, loop, prune
 from kvasir_prune.pruning.verification import check_ledger
-from kvasir_prune.types import Halved, LayerSize, LossAccuracy
+from kvasir_prune.types import Halved, LayerSize, LossAccuracy, Removed
 from tests.networks import images_and_labels, randomise
 from tests.toy import ToyScorer
 
@@ -241,6 +242,54 @@ def test_the_first_loss_is_compared_in_the_steps_that_gave_it(tmp_path: Path, si
     other = MemoryLedger(sizes(), LossAccuracy(1.0 + 1e-14, 0.5), ledger.entries)
     with pytest.raises(LedgerError, match="with all nodes in place"):
         check_ledger(Halving(0), other)
+
+
+def test_a_first_loss_in_larger_steps_than_there_is_memory_for_now_is_told_so(
+    tmp_path: Path,
+) -> None:
+    ledger = loop.begun(Halving(0), tmp_path / "pruning.h5", sizes(), {})
+    ledger.record((Halved(0, 0),))
+    check_ledger(Halving(0), ledger)
+    with pytest.raises(DeviceMemoryError, match="less memory now"):
+        check_ledger(Halving(1), ledger)
+
+
+class ShortAtTheSecondLook(Halving):
+    """Has no memory left when its first loss is computed again."""
+
+    def score(self, layer: str, *arguments: Any, **more: Any) -> Any:
+        if len(self.asked) == 1:
+            self.halve(layer, 1)
+        return super().score(layer, *arguments, **more)
+
+
+def test_a_loss_that_cannot_be_computed_again_for_want_of_memory_is_not_recorded() -> None:
+    """The ledger would say that it came from smaller steps than it did."""
+    ledger = MemoryLedger(sizes(), LossAccuracy(1.0, 0.5))
+    steps = prune(STRATEGY, ShortAtTheSecondLook(0), ledger, commit_every_s=60, verify_every=1)
+    for _, _ in zip(range(2), steps, strict=False):
+        check_ledger(Halving(0), ledger)
+    halved, removed = ledger.entries
+    assert halved == Halved(0, 0)
+    assert isinstance(removed, Removed)
+    assert removed.loss == 1.0 + 1e-15
+
+
+def test_a_step_through_many_positions_stays_within_the_budget() -> None:
+    """Of each of its rows the node's values at all positions are fetched, and their weights."""
+    model = keras.Sequential(
+        [
+            keras.Input((112, 112, 1), dtype="uint8"),
+            keras.layers.Conv2D(8, 3, padding="same"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10),
+        ]
+    )
+    chain, budget = read_chain(model), 2**26
+    found = sizes_for(chain, chain.hidden[0], 1200, batch_size=64, budget_bytes=budget)
+    rows, positions = found.step.segments * found.step.images, 112 * 112
+    assert 4 * positions * (rows + 10 * found.step.segments) < budget
+    assert 4 * positions * 8 * found.stretch < budget
 
 
 def test_where_the_smallest_steps_do_not_suffice_the_error_says_what_to_lower(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
+from kvasir_prune import backend
 from kvasir_prune.errors import NumericalError
 from kvasir_prune.evaluation.metrics import cross_entropies, loss_accuracy
 from kvasir_prune.importance.measure import measure
@@ -156,3 +160,28 @@ def test_a_node_that_helps_has_a_negative_importance(tmp_path) -> None:  # type:
     )
     (helps,) = store.record(0, [Scored(0, loss=0.8, accuracy=0.7)])
     assert helps.importance == pytest.approx(-0.3)
+
+
+def test_reduced_precision_is_off_as_soon_as_anything_is_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("ONEDNN_DEFAULT_FPMATH_MODE", "TF_SET_ONEDNN_FPMATH_MODE"):
+        monkeypatch.setenv(variable, "BF16")
+    reduced, full = reduced_precision()
+    backend.compiled(lambda values: values)
+    assert not [variable for variable in os.environ if "FPMATH" in variable]
+    assert (reduced, full()) == (True, True)
+
+
+def reduced_precision() -> tuple[bool, Callable[[], bool]]:
+    """Switch it on; say whether it is, and give what says whether it is off."""
+    if backend.name() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(True)
+        is_on = tf.config.experimental.tensor_float_32_execution_enabled
+        return is_on(), lambda: not is_on()
+    import jax
+
+    jax.config.update("jax_default_matmul_precision", "bfloat16")
+    return True, lambda: jax.config.jax_default_matmul_precision == "highest"

@@ -14,12 +14,14 @@ from kvasir_prune.backend.process import (
     load,
     name,
 )
-from kvasir_prune.backend.tracing import compiled, take
+from kvasir_prune.backend.tracing import compiled, compiled_apart, compiled_around, take
 
 __all__ = [
     "Steps",
     "available_threads",
     "compiled",
+    "compiled_apart",
+    "compiled_around",
     "compute_in_full",
     "configure",
     "device",

@@ -11,6 +11,12 @@ from importlib import import_module
 
 from kvasir_prune.errors import BackendError
 
+REDUCED_PRECISION = (
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "TF_SET_ONEDNN_FPMATH_MODE",
+)
+"""Variables by which TensorFlow's CPU kernels may be told to round float32 to bfloat16."""
 _pinned: dict[str, int] = {}
 """What this process can no longer change."""
 
@@ -115,8 +121,10 @@ def compute_in_full() -> None:
     """Switch TF32 and its like off, for the rest of the process.
 
     On a GPU, float32 products would otherwise be computed from operands rounded to 10 bits, which
-    is more than the importance of many a node.
+    is more than the importance of many a node. oneDNN reads its variables at its first operation.
     """
+    for variable in REDUCED_PRECISION:
+        os.environ.pop(variable, None)
     match name():
         case "tensorflow":
             import tensorflow as tf

@@ -26,6 +26,21 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def compiled_apart(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that gives the same bits whatever else is computed of its results.
+
+    To be called within what `compiled_around` returns. XLA fuses a function with what reads its
+    results, and rounds otherwise where more of them is wanted; on JAX it is therefore compiled by
+    itself. TensorFlow's kernels know nothing of each other.
+    """
+    return compiled(function) if name() == "jax" else function
+
+
+def compiled_around(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that calls others, of `compiled_apart`; compiled where they are not."""
+    return function if name() == "jax" else compiled(function)
+
+
 def take(values: Any, places: Any, axis: int = 0) -> Any:
     """Return `values` at some places of an axis, inside a compiled function.
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,6 +42,8 @@ class LayerOutputs:
 class Prefix:
     """The network up to the last of some layers' readers, compiled.
 
+    A layer's outputs have the same bits whichever layers are asked for beside it.
+
     Args:
         chain: the network.
         layers: first to last.
@@ -48,7 +52,15 @@ class Prefix:
     def __init__(self, chain: Chain, layers: Sequence[Hidden]) -> None:
         self._chain = chain
         self.layers = tuple(layers)
-        self._step = backend.compiled(self._outputs)
+        self._readers = [h.consumer for h in chain.hidden if h.consumer <= layers[-1].consumer]
+        self._pieces = [
+            backend.compiled_apart(partial(_piece, chain, start, stop))
+            for start, stop in pairwise((0, *self._readers))
+        ]
+        self._by_node = {
+            layer.consumer: backend.compiled_apart(partial(_by_node, layer)) for layer in layers
+        }
+        self._step = backend.compiled_around(self._outputs)
 
     def run(
         self, weights: Any, scoring_set: ScoringSet, stretch: slice, batch_size: int
@@ -77,15 +89,19 @@ class Prefix:
         return {layer.name: out for layer, out in zip(self.layers, found, strict=True)}
 
     def _outputs(self, weights: Any, images: Any) -> list[tuple[Any, Any]]:
-        found, values, place = [], images, 0
-        for layer in self.layers:
-            values = run(self._chain, weights, values, place, layer.consumer)
-            place = layer.consumer
-            found.append(_by_node(values, layer))
+        found, values, start = [], images, 0
+        for reader, piece in zip(self._readers, self._pieces, strict=True):
+            values, start = piece(weights[start:reader], values), reader
+            if reader in self._by_node:
+                found.append(self._by_node[reader](values))
         return found
 
 
-def _by_node(values: Any, layer: Hidden) -> tuple[Any, Any]:
+def _piece(chain: Chain, start: int, stop: int, weights: Any, values: Any) -> Any:
+    return run(chain, (*((),) * start, *weights), values, start, stop)
+
+
+def _by_node(layer: Hidden, values: Any) -> tuple[Any, Any]:
     """Bring the nodes to the front, and say where they are active."""
     if layer.positions > 1:
         values = ops.reshape(values, (-1, layer.positions, layer.nodes))

@@ -19,6 +19,8 @@ LEAST_IMAGES = 16
 """Images of a step before a Conv2D reader, at least."""
 PREFIX_STEP_BYTES = 2**27
 """The largest activation of a step of the prefix, about."""
+MOST_PLACES = 2**31 - 1
+"""Pairs of node and image that a step can tell apart: its places are of 32 bits."""
 SEGMENT = 128
 """Images of one candidate that stand together in a step before a Dense reader."""
 WHOLE_GROUPS = 3
@@ -116,13 +118,16 @@ def sizes_for(
     # The same for all layers: one's outputs may come from another one's prefix.
     before, after = values[: chain.hidden[-1].consumer], values[hidden.consumer :]
     itemsize = np.dtype(chain.dtype).itemsize
-    stretch = int(np.clip(budget_bytes // kept_bytes(chain, hidden), 1, images))
+    most = min(images, MOST_PLACES // hidden.nodes)
+    stretch = int(np.clip(budget_bytes // kept_bytes(chain, hidden), 1, most))
     prefix_batch = int(np.clip(PREFIX_STEP_BYTES // (itemsize * max(before)), 1, batch_size))
     if isinstance(chain.layers[hidden.consumer], keras.layers.Dense):
-        step = _packed_step(grain, itemsize * max(after), images)
+        # Of each row the node's own positions are fetched, of each segment their weights.
+        fetched = hidden.positions + hidden.positions * values[hidden.consumer] // SEGMENT
+        step = _packed_step(grain, itemsize * max(*after, fetched), stretch)
         width = STEPS_PER_BLOCK * step.segments * SEGMENT // images
     else:
-        step, width = _single_step(grain, itemsize * max(after), images), 1
+        step, width = _single_step(grain, itemsize * max(after), stretch), 1
     width = STREAMED_BLOCK if stretch < images else max(1, width)
     return Sizes(step, prefix_batch, stretch, width)
 

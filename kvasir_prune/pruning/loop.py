@@ -66,9 +66,13 @@ def prune(
         while not ledger.state.finished:
             state = ledger.state
             entries = strategy.decide(state, _scores(strategy, scorer, state))
+            halvings = _halvings(scorer, state)
             if _is_due(state.removals, entries, verify_every):
                 check_decision(scorer, state, entries)
-            ledger.record((*_halvings(scorer, state), *entries))
+                if (more := _halvings(scorer, state)) != halvings:
+                    # Scored in steps for which memory does not suffice any more: again in smaller.
+                    halvings, entries = more, ()
+            ledger.record((*halvings, *entries))
             committer.recorded()
             yield ledger.state
 
