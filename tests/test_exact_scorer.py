@@ -17,7 +17,7 @@ from kvasir_prune import backend
 from kvasir_prune.errors import ModelError, NumericalError
 from kvasir_prune.importance.cost_model import work_of
 from kvasir_prune.importance.exact import ExactScorer
-from kvasir_prune.importance.layer_cache import REBUILD_EVERY
+from kvasir_prune.importance.layer_cache import REBUILD_EVERY, LayerCache
 from kvasir_prune.importance.packing import Part, Step, packed
 from kvasir_prune.importance.prefix import LayerOutputs, Prefix
 from kvasir_prune.importance.reference import ReferenceScorer
@@ -147,6 +147,39 @@ def test_losses_in_the_few_large_steps_of_a_gpu_equal_the_reference(
             assert [score.loss for score in scores] == pytest.approx(wanted, abs=1e-6)
     assert steps[False]["conv1"].images < steps[True]["conv1"].images == count
     assert steps[False]["dense1"].segments < steps[True]["dense1"].segments
+
+
+def with_a_giant(layer: str) -> keras.Model:
+    """Let node 1 of a layer give 10,000 on every image, beside which the others are rounding."""
+    model = three_layers()
+    place = [each.name for each in model.layers].index(layer)
+    shifted = model.layers[place + 1] if layer == "conv1" else model.layers[place]
+    scale, offset, *rest = shifted.get_weights()
+    offset[1] = 1e4
+    shifted.set_weights([scale, offset, *rest])
+    return model
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "dense1"])
+def test_one_node_that_dwarfs_the_others_does_not_round_them_away(
+    layer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, alone = with_a_giant(layer), LayerCache.without
+    asked: list[int] = []
+    monkeypatch.setattr(
+        LayerCache, "without", lambda self, node: (asked.append(node), alone(self, node))[1]
+    )
+    assert largest_difference(model, {}) <= 1e-6
+    assert 1 in asked
+    assert largest_difference(model, {layer: (1,)}) <= 1e-6
+    assert largest_difference(model, {layer: (0, 1, 2)}) <= 1e-6
+
+
+def test_a_run_resumed_beside_a_giant_ends_with_the_same_bits() -> None:
+    model, strategy = with_a_giant("dense1"), Greedy(-1e9, None)
+    whole = pruned(model, strategy, ExactScorer)
+    for stop in (1, 3, 7):
+        assert pruned(model, strategy, ExactScorer, stop).entries == whole.entries
 
 
 WITH_EVERY_LAYER = [("Flatten", "float32")]

@@ -91,12 +91,19 @@ class StretchEvaluation:
         for pieces, losses, correct in self._cache.run(self._parts(candidates)):
             for piece in pieces:
                 self._take(piece, losses, correct)
-            while count < len(candidates) and candidates[count].settled:
-                count += 1
-                mean = candidates[count - 1].mean
-                if mean is not None and mean.loss <= self._limits.enough_at:
-                    return count
-        return len(candidates)
+            count, is_enough = self._settled(candidates, count)
+            if is_enough:
+                return count
+        return self._settled(candidates, count)[0]
+
+    def _settled(self, candidates: Sequence[Candidate], count: int) -> tuple[int, bool]:
+        """Return how many candidates from the first on are settled, and whether one is enough."""
+        while count < len(candidates) and candidates[count].settled:
+            count += 1
+            mean = candidates[count - 1].mean
+            if mean is not None and mean.loss <= self._limits.enough_at:
+                return count, True
+        return count, False
 
     def _parts(self, candidates: Sequence[Candidate]) -> Iterator[Part | None]:
         """Yield what is to be evaluated next; None while that depends on the step at hand."""
@@ -105,7 +112,11 @@ class StretchEvaluation:
             if self._undecided:
                 yield self._next_part(self._undecided.popleft())
             elif waiting:
-                yield self._next_part(self._begin(waiting.popleft()))
+                candidate = self._begin(waiting.popleft())
+                if self._cache.dominates(candidate.node):
+                    self._take_whole(candidate)
+                else:
+                    yield self._next_part(candidate)
             else:
                 yield None
 
@@ -123,6 +134,17 @@ class StretchEvaluation:
             return Part(candidate.node, rows[: shape.images])
         first = -(-len(rows) // (FIRST_SHARE * shape.images)) * shape.images
         return Part(candidate.node, rows[: candidate.done or first])
+
+    def _take_whole(self, candidate: Candidate) -> None:
+        """Evaluate a candidate that cannot be subtracted, on all images of the stretch."""
+        found = self._cache.without(candidate.node)
+        losses = candidate.losses
+        if losses is None:
+            losses = ImageLosses.empty(self._images, found.losses.dtype)
+        losses.of(self._stretch).take_from(found)
+        candidate.losses, candidate.done = losses, len(candidate.rows)
+        candidate.certain += found.sum()
+        self._decide(candidate, losses)
 
     def _take(self, piece: Piece, losses: NDArray[Any], correct: NDArray[np.bool_]) -> None:
         """Put what a step gave where it belongs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -11,12 +12,16 @@ from keras import ops
 from numpy.typing import NDArray
 
 from kvasir_prune import backend
+from kvasir_prune.importance.dominance import dominates, may_dominate
 from kvasir_prune.importance.image_losses import ImageLosses
-from kvasir_prune.importance.packing import Part, Piece, nobody, packed
+from kvasir_prune.importance.packing import Part, Piece, Step, nobody, packed
 from kvasir_prune.importance.program import LayerProgram
 
 REBUILD_EVERY = 64
 """Removals in a layer between two computations of z from scratch; they keep rounding small."""
+
+ENOUGH_VALUES = 2**16
+"""Of z, to see how large it is."""
 
 
 class LayerCache:
@@ -32,6 +37,7 @@ class LayerCache:
         active: (nodes, n), where a node's output is not all zero.
         suffix: arrays of the reader and of all layers behind it, on the device.
         labels: (n,) int64.
+        contributions: what each node contributes at most, as `largest_contributions` gives it.
         count: told how many images were run through the suffix.
 
     Attributes:
@@ -48,6 +54,7 @@ class LayerCache:
         suffix: Any,
         *,
         labels: NDArray[np.int64],
+        contributions: NDArray[Any],
         count: Callable[[int], None],
     ) -> None:
         self.program = program
@@ -58,13 +65,16 @@ class LayerCache:
         self.labels = ops.convert_to_tensor(labels, "int32")
         self.images = int(outputs.shape[1])
         self.z: Any = None
-        self.base = ImageLosses.empty(self.images, np.dtype(program.dtype))
+        self._kind = (self.images, np.dtype(program.dtype))
+        self.base = ImageLosses.empty(*self._kind)
         self._lead: Part | None = None
         self._is_led = True
         self._shares_steps = program.shape.segments > 1
         self._order = np.arange(self.images)
         self._rows: dict[int, NDArray[np.intp]] = {}
         self._removed: tuple[int, ...] | None = None
+        self._contributions = contributions.tolist()
+        self._largest: float | None = None
 
     def rows(self, node: int) -> NDArray[np.intp]:
         """Return the positions of the images in which a node's output is not zero.
@@ -89,13 +99,37 @@ class LayerCache:
             prediction is right.
         """
         for step, pieces in packed(chain(self._leading(), parts), self.program.shape):
-            kept = (self.outputs, self.z)
-            found = self.program.score(kept, self._suffix, self.labels, tuple(step))
-            self._count(sum(len(piece.part.rows[piece.rows]) for piece in pieces))
-            losses, correct = (np.asarray(values) for values in found)
+            losses, correct = self._score(self.z, step, pieces)
             while pieces and pieces[0].part is self._lead:
                 self._take_lead(pieces.pop(0), losses, correct)
             yield pieces, losses, correct
+
+    def _score(
+        self, z: Any, step: Step, pieces: Sequence[Piece]
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        kept = (self.outputs, z)
+        losses, correct = self.program.score(kept, self._suffix, self.labels, tuple(step))
+        self._count(sum(len(piece.part.rows[piece.rows]) for piece in pieces))
+        return np.asarray(losses), np.asarray(correct)
+
+    def dominates(self, node: int) -> bool:
+        """Return whether a node contributes too much for being subtracted from z."""
+        own = self._contributions[node]
+        if self._largest is None or may_dominate(own, self._largest):
+            self._largest = self._some_of_z()
+        return may_dominate(own, self._largest) and dominates(*self._weigh(node))
+
+    def without(self, node: int) -> ImageLosses:
+        """Return all losses without one node more, from z computed anew."""
+        assert self._removed is not None
+        z, found = self._z_without((*self._removed, node)), ImageLosses.empty(*self._kind)
+        for step, pieces in packed([nobody(self.images)], self.program.shape):
+            losses, correct = self._score(z, step, pieces)
+            for piece in pieces:
+                rows = piece.part.rows[piece.rows]
+                here = slice(piece.slot, piece.slot + len(rows))
+                found.put(rows, losses[here], correct[here])
+        return found
 
     def _leading(self) -> Iterator[Part]:
         """Give what the base losses lack.
@@ -125,9 +159,17 @@ class LayerCache:
         if known is None or len(known) < rebuilt or known != removed[: len(known)]:
             self._rebuild(removed[:rebuilt])
             known = removed[:rebuilt]
-        for node in removed[len(known) :]:
-            self._patch(node)
+        for place in range(len(known), len(removed)):
+            self._removed = removed[:place]
+            self._take_away(removed[place])
         self._removed = removed
+
+    def _take_away(self, node: int) -> None:
+        assert self._removed is not None
+        if self.dominates(node):
+            self._rebuild((*self._removed, node))
+        else:
+            self._patch(node)
 
     def jump_to(self, removed: Sequence[int]) -> None:
         """Compute z and the losses without these nodes from scratch; their order means nothing."""
@@ -135,13 +177,7 @@ class LayerCache:
         self._rebuild(removed)
 
     def _rebuild(self, removed: Sequence[int]) -> None:
-        kept = np.ones(self.outputs.shape[0], self.program.dtype)
-        kept[list(removed)] = 0.0
-        kernel, *bias = self._suffix[0]
-        nodes = np.tile(kept, kernel.shape[-2] // len(kept))
-        masked = (kernel * nodes[:, None], *bias)
-        parts = self._parts(self.outputs, axis=1)
-        self.z = _joined([self.program.preactivation(outputs, masked) for outputs in parts])
+        self.z, self._largest = self._z_without(removed), None
         self._lead, self._is_led = nobody(self.images), False
         self._settle()
         self._lead = None
@@ -157,13 +193,40 @@ class LayerCache:
             self._lead = nobody(self.images)
         self._is_led = len(self._lead.rows) == 0
         nodes = np.asarray([node], np.int32)
-        own = self._parts(backend.take(self.outputs, nodes), axis=1)
+        if self._largest is not None:
+            # A lower bound of what is left.
+            self._largest -= self._contributions[node]
+        kernel = self._suffix[0][0]
         self.z = _joined(
-            [
-                self.program.patched(z, outputs, self._suffix[0][0], nodes)
-                for z, outputs in zip(self._parts(self.z, axis=0), own, strict=True)
-            ]
+            [self.program.patched(z, own, kernel, nodes) for z, own in self._with_own(nodes)]
         )
+
+    def _z_without(self, removed: Sequence[int]) -> Any:
+        """Return z without some nodes, from the layer's outputs."""
+        kept = np.ones(self.outputs.shape[0], self.program.dtype)
+        kept[list(removed)] = 0.0
+        kernel, *bias = self._suffix[0]
+        nodes = np.tile(kept, kernel.shape[-2] // len(kept))
+        masked = (kernel * nodes[:, None], *bias)
+        parts = self._parts(self.outputs, axis=1)
+        return _joined([self.program.preactivation(outputs, masked) for outputs in parts])
+
+    def _some_of_z(self) -> float:
+        """Return a lower bound of z's largest absolute value: that of the first images."""
+        some = self.z[: max(1, ENOUGH_VALUES // math.prod(self.z.shape[1:]))]
+        return float(np.abs(np.asarray(some)).max())
+
+    def _weigh(self, node: int) -> tuple[float, float]:
+        """Return the largest absolute values of a node's contribution and of z without it."""
+        nodes, kernel = np.asarray([node], np.int32), self._suffix[0][0]
+        found = [self.program.weighed(z, own, kernel, nodes) for z, own in self._with_own(nodes)]
+        contributions, left = zip(*found, strict=True)
+        return max(map(float, contributions)), max(map(float, left))
+
+    def _with_own(self, nodes: NDArray[np.int32]) -> Iterator[tuple[Any, Any]]:
+        """Yield parts of z, and a node's own outputs on the same images."""
+        own = self._parts(backend.take(self.outputs, nodes), axis=1)
+        return zip(self._parts(self.z, axis=0), own, strict=True)
 
     def _parts(self, values: Any, axis: int) -> Iterator[Any]:
         """Yield as many images at a time as a step has."""

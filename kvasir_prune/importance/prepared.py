@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from kvasir_prune.importance.cost_model import work_of
@@ -81,9 +82,15 @@ class PreparedLayer:
         own = self._outputs.of(stretch) if self._outputs else self._run_prefix(stretch)
         self._work.multiply_adds += own.active.shape[1] * self._reading_work
         values = ops.convert_to_tensor(own.values)
-        labels = self._set.labels[stretch]
+        kernel = np.asarray(self._suffix[0][0])
         return LayerCache(
-            self.program, values, own.active, self._suffix, labels=labels, count=self._count
+            self.program,
+            values,
+            own.active,
+            self._suffix,
+            labels=self._set.labels[stretch],
+            contributions=self.program.contributions(own.values, kernel),
+            count=self._count,
         )
 
     def _count(self, images: int) -> None:

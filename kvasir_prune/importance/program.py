@@ -12,8 +12,10 @@ from typing import Any
 
 import keras
 from keras import ops
+from numpy.typing import NDArray
 
 from kvasir_prune import backend
+from kvasir_prune.importance.dominance import largest_contributions
 from kvasir_prune.importance.sizes import StepShape
 from kvasir_prune.models.chain import Chain, Hidden
 from kvasir_prune.models.forward import activate, convolve, linear, run
@@ -35,7 +37,12 @@ class LayerProgram:
         self.shape = shape
         self.dtype = chain.dtype
         self.patched = backend.compiled(self._patched)
+        self.weighed = backend.compiled(self._weighed)
         self.score = backend.compiled(self._score)
+
+    def contributions(self, outputs: NDArray[Any], kernel: NDArray[Any]) -> NDArray[Any]:
+        """Return what each node contributes at most, as `largest_contributions` gives it."""
+        return largest_contributions(self.hidden, self._reader, outputs, kernel)
 
     def preactivation(self, outputs: Any, reader: Any) -> Any:
         """Return z: (n, ...).
@@ -53,6 +60,14 @@ class LayerProgram:
     def _patched(self, z: Any, outputs: Any, kernel: Any, nodes: Any) -> Any:
         """Return z without a node, from its outputs (1, n, ...)."""
         return z - self._contribution(outputs, kernel, nodes)
+
+    def _weighed(self, z: Any, outputs: Any, kernel: Any, nodes: Any) -> tuple[Any, Any]:
+        """Return the largest absolute values of a node's contribution and of z without it.
+
+        Arguments as for `patched`.
+        """
+        left = self._patched(z, outputs, kernel, nodes)
+        return ops.max(ops.abs(z - left)), ops.max(ops.abs(left))
 
     def _contribution(self, chosen: Any, kernel: Any, nodes: Any) -> Any:
         """Return L(h e_n) without the bias: (segments * images, ...).
