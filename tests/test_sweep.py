@@ -20,9 +20,10 @@ import yaml
 
 from kvasir_prune.config.sweep import load_sweep
 from kvasir_prune.laboratory.forecast import seconds_left
+from kvasir_prune.laboratory.random_removal import DrawStore
 from kvasir_prune.laboratory.trial import trials_of
 from kvasir_prune.pruning.random_removal import draw
-from kvasir_prune.types import LayerSize
+from kvasir_prune.types import LayerSize, LossAccuracy
 from tests.cli_runs import (
     DIGITS,
     PATIENCE_S,
@@ -390,6 +391,16 @@ def test_nodes_removed_at_random_are_measured_as_the_thesis_does(server: Server,
     assert (line["setting"], line["seed"], line["count"]) == ("run", "3", "12")
     assert float(line["mean"]) == pytest.approx(of_32.mean())
     assert float(line["std"]) == pytest.approx(of_32.std(ddof=1))
+
+
+def test_draws_remember_how_small_their_steps_had_become(tmp_path: Path) -> None:
+    store = DrawStore(tmp_path / "random_removal.h5", {"weights": "a"})
+    store.record(1, 0, LossAccuracy(1.0, 0.5))
+    store.halvings = 2
+    store.commit()
+    assert DrawStore(tmp_path / "random_removal.h5", {"weights": "a"}).halvings == 2
+    others = DrawStore(tmp_path / "random_removal.h5", {"weights": "b"})
+    assert (len(others), others.halvings) == (0, 0)
 
 
 def test_too_many_nodes_to_draw_are_told(server: Server, tmp_path: Path):

@@ -88,7 +88,11 @@ class Sizes:
     block_width: int
 
     def halved(self, times: int) -> Sizes:
-        """Return sizes with which about 2**times times less memory is needed."""
+        """Return sizes with which less memory is needed.
+
+        Steps are halved so many times; what is kept, once less: in stretches the prefix has to be
+        run again for every block.
+        """
         if times == 0:
             return self
         segments, images = self.step.segments, self.step.images
@@ -97,8 +101,9 @@ class Sizes:
         else:
             groups = max(1, (segments // WHOLE_GROUPS) >> times)
             step = StepShape(WHOLE_GROUPS * groups, images)
-        prefix_batch, stretch = max(1, self.prefix_batch >> times), max(1, self.stretch >> times)
-        return Sizes(step, prefix_batch, stretch, STREAMED_BLOCK)
+        stretch = max(1, self.stretch >> (times - 1))
+        width = STREAMED_BLOCK if stretch < self.stretch else self.block_width
+        return Sizes(step, max(1, self.prefix_batch >> times), stretch, width)
 
 
 def sizes_for(

@@ -1,8 +1,8 @@
 """Networks without nodes drawn at random (thesis section 4.1, Algorithm 1), many draws of each.
 
 Nothing is removed for good: every draw is one evaluation of the trained network. Layout of
-`random_removal.h5`: /draws, a row each (nodes, number, loss, accuracy) with a CRC-32; attribute
-`origin`, the digests of the run and what was asked for.
+`random_removal.h5`: /draws, a row each (nodes, number, loss, accuracy) with a CRC-32; attributes
+`origin`, the digests of the run and what was asked for, and `halvings`.
 """
 
 from __future__ import annotations
@@ -35,16 +35,20 @@ class DrawStore:
     Args:
         path: of the file; read if it exists.
         origin: digests of the run, and what is asked for.
+
+    Attributes:
+        halvings: how often the scorer's steps had been halved for want of memory by the last draw.
     """
 
     def __init__(self, path: Path, origin: Mapping[str, str]) -> None:
         self._path, self._origin = path, json.dumps(origin, sort_keys=True)
         self._rows: tuple[tuple[int, int, float, float], ...] = ()
+        self.halvings = 0
         try:
             if path.exists():
                 self._read()
         except LedgerError:
-            self._rows = ()
+            self._rows, self.halvings = (), 0
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -66,7 +70,7 @@ class DrawStore:
         """
         rows = self._rows
         with publishing_hdf5(self._path, SCHEMA_VERSION, holds={"draws": len(rows)}) as file:
-            file.attrs["origin"] = self._origin
+            file.attrs["origin"], file.attrs["halvings"] = self._origin, self.halvings
             file.create_dataset("draws", data=table(DRAWS, rows))
 
     def _read(self) -> None:
@@ -74,6 +78,7 @@ class DrawStore:
             if file.attrs["origin"] == self._origin:
                 rows = read_table(file, "draws", DRAWS, self._path)
                 self._rows = tuple(row.item() for row in rows)
+                self.halvings = int(file.attrs.get("halvings", 0))
 
 
 def store_of(folder: RunFolder, asked: RandomRemoval, origin: Mapping[str, str]) -> DrawStore:
@@ -96,7 +101,8 @@ def remove_at_random(run: Run, asked: RandomRemoval) -> None:
     check_nodes(max(asked.nodes), layers, where="random_removal.nodes")
     store = store_of(run.folder, asked, run.origin)
     wanted = list(_draws(asked))
-    scorer = run.scorer_on(asked.split)
+    scorer, last = run.scorer_on(asked.split), layers[-1].name
+    scorer.halve(last, store.halvings)
     with (
         run.progress.task("Nodes removed at random", len(wanted)) as task,
         Committer(store, run.config.pruning.commit_every_s) as committer,
@@ -106,6 +112,7 @@ def remove_at_random(run: Run, asked: RandomRemoval) -> None:
             drawn = draw(run.config.seed, layers, nodes, number)
             removed = {layer.name: of_it for layer, of_it in zip(layers, drawn, strict=True)}
             store.record(nodes, number, scorer.evaluate_unordered(removed))
+            store.halvings = scorer.halvings(last)
             committer.recorded()
             task.advance(nodes=nodes)
 
