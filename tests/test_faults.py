@@ -45,7 +45,7 @@ from kvasir_prune.cli import supervisor
 from kvasir_prune.importance import exact
 supervisor.PAUSE_S = 0.1
 marks, whole, calls = pathlib.Path(os.environ["MARKS"]), exact.ExactScorer._run_once, 0
-def run_once(self, *arguments):
+def run_once(self, *arguments, **more):
     global calls
     calls += 1
     left = sorted(marks.iterdir())
@@ -55,7 +55,7 @@ def run_once(self, *arguments):
             os.abort()
         import tensorflow as tf
         raise tf.errors.InternalError(None, None, "CUDA_ERROR_ILLEGAL_ADDRESS")
-    return whole(self, *arguments)
+    return whole(self, *arguments, **more)
 exact.ExactScorer._run_once = run_once
 """
 """A device that fails in the 8th call of a process, once for every file in a folder."""
