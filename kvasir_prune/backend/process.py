@@ -34,6 +34,7 @@ def load() -> None:
     TensorFlow's libraries write to file descriptor 2 before any log level applies. If the import
     fails, what they wrote is shown.
     """
+    is_fresh = "keras" not in sys.modules
     with tempfile.TemporaryFile() as chatter:
         sys.stderr.flush()
         terminal = os.dup(2)
@@ -51,8 +52,9 @@ def load() -> None:
             os.dup2(terminal, 2)
             os.close(terminal)
     # What the import leaves stays for good; looking through it took a third of a second each time
-    # that Python collected its garbage.
-    gc.freeze()
+    # that Python collected its garbage. Later it would keep garbage of this package's too.
+    if is_fresh:
+        gc.freeze()
 
 
 def configure(seed: int, threads: int) -> None:

@@ -176,9 +176,8 @@ class Planner:
         fate, is_measured = self._expected.get(hidden.name), hidden in self._measured
         needed = evaluations(self._config.pruning, fate) if fate else 0.0
         pruning, evolution = self._removing(hidden, speed, footprint, fate, needed)
-        measuring, every = 0.0, self._config.pruning.verify_every
-        if is_measured:
-            measuring = measuring_s(speed, footprint, hidden.nodes, verify_every=every)
+        every = self._config.pruning.verify_every
+        measuring = measuring_s(speed, footprint, hidden.nodes, verify_every=every)
         return LayerPlan(
             hidden.size,
             work * images,
@@ -186,7 +185,7 @@ class Planner:
             hidden.nodes if is_measured else 0,
             needed,
             fate.removed if fate else 0.0,
-            measuring,
+            measuring if is_measured else 0.0,
             pruning,
             evolution,
             timed_images,

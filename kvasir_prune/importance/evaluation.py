@@ -148,8 +148,7 @@ class StretchEvaluation:
 
     def _take(self, piece: Piece, losses: NDArray[Any], correct: NDArray[np.bool_]) -> None:
         """Put what a step gave where it belongs."""
-        rows, candidate = piece.part.rows[piece.rows], self._open[piece.part.node]
-        here = slice(piece.slot, piece.slot + len(rows))
+        rows, here, candidate = piece.images, piece.slots, self._open[piece.part.node]
         if candidate.losses is None:
             candidate.losses = ImageLosses.empty(self._images, losses.dtype)
         own = candidate.losses.of(self._stretch)

@@ -65,8 +65,7 @@ class LayerCache:
         self.labels = ops.convert_to_tensor(labels, "int32")
         self.images = int(outputs.shape[1])
         self.z: Any = None
-        self._kind = (self.images, np.dtype(program.dtype))
-        self.base = ImageLosses.empty(*self._kind)
+        self.base = ImageLosses.empty(self.images, np.dtype(program.dtype))
         self._lead: Part | None = None
         self._is_led = True
         self._shares_steps = program.shape.segments > 1
@@ -109,7 +108,7 @@ class LayerCache:
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         kept = (self.outputs, z)
         losses, correct = self.program.score(kept, self._suffix, self.labels, tuple(step))
-        self._count(sum(len(piece.part.rows[piece.rows]) for piece in pieces))
+        self._count(sum(len(piece.images) for piece in pieces))
         return np.asarray(losses), np.asarray(correct)
 
     def dominates(self, node: int) -> bool:
@@ -122,13 +121,12 @@ class LayerCache:
     def without(self, node: int) -> ImageLosses:
         """Return all losses without one node more, from z computed anew."""
         assert self._removed is not None
-        z, found = self._z_without((*self._removed, node)), ImageLosses.empty(*self._kind)
+        z = self._z_without((*self._removed, node))
+        found = ImageLosses.empty(self.images, self.base.losses.dtype)
         for step, pieces in packed([nobody(self.images)], self.program.shape):
             losses, correct = self._score(z, step, pieces)
             for piece in pieces:
-                rows = piece.part.rows[piece.rows]
-                here = slice(piece.slot, piece.slot + len(rows))
-                found.put(rows, losses[here], correct[here])
+                found.put(piece.images, losses[piece.slots], correct[piece.slots])
         return found
 
     def _leading(self) -> Iterator[Part]:
@@ -141,9 +139,7 @@ class LayerCache:
             yield self._lead
 
     def _take_lead(self, piece: Piece, losses: NDArray[Any], correct: NDArray[np.bool_]) -> None:
-        rows = piece.part.rows[piece.rows]
-        here = slice(piece.slot, piece.slot + len(rows))
-        self.base.put(rows, losses[here], correct[here])
+        self.base.put(piece.images, losses[piece.slots], correct[piece.slots])
         self._is_led = piece.rows.stop == len(piece.part.rows)
 
     def _settle(self) -> None:

@@ -32,6 +32,16 @@ class Piece(NamedTuple):
     rows: slice
     slot: int
 
+    @property
+    def images(self) -> NDArray[np.intp]:
+        """Return the positions themselves."""
+        return self.part.rows[self.rows]
+
+    @property
+    def slots(self) -> slice:
+        """Return where in the step all of them lie."""
+        return slice(self.slot, self.slot + len(self.images))
+
 
 class Step(NamedTuple):
     """What a compiled step takes.

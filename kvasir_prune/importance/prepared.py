@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 from kvasir_prune.importance.cost_model import work_of
@@ -56,6 +55,7 @@ class PreparedLayer:
         self._work = work
         self._outputs = outputs
         reader = self.hidden.consumer
+        self._kernel = weights[reader][0]
         self._weights = _loaded(weights[:reader]) if outputs is None else ()
         self._suffix = _loaded(weights[reader:])
         cost = work_of(chain, weights, self.hidden)
@@ -82,14 +82,13 @@ class PreparedLayer:
         own = self._outputs.of(stretch) if self._outputs else self._run_prefix(stretch)
         self._work.multiply_adds += own.active.shape[1] * self._reading_work
         values = ops.convert_to_tensor(own.values)
-        kernel = np.asarray(self._suffix[0][0])
         return LayerCache(
             self.program,
             values,
             own.active,
             self._suffix,
             labels=self._set.labels[stretch],
-            contributions=self.program.contributions(own.values, kernel),
+            contributions=self.program.contributions(own.values, self._kernel),
             count=self._count,
         )
 

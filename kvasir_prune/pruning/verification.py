@@ -73,7 +73,9 @@ def check_baseline(
         scorer.halve(layer, times)
         found = scorer.evaluate({}, layer=layer).loss
         is_short |= scorer.halvings(layer) > times
-        if _agree(found, recorded.loss, tolerance) and scorer.halvings(layer) <= halvings:
+        if scorer.halvings(layer) > halvings:
+            break
+        if _agree(found, recorded.loss, tolerance):
             return
     if is_short:
         raise _less_memory(layer)
