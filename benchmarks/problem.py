@@ -84,7 +84,7 @@ def problem_of(
 
     Args:
         suite: which problem.
-        scorer: key of `SCORERS`, what stands beside the literal way.
+        scorer: "exact" or "reference", what stands beside the literal way.
         seed: of the split, the initial weights and the order of training.
         cache: folder of prepared images and trained networks; `model.keras` in the suite's own
             folder in it is used where it lies there.

@@ -25,8 +25,8 @@ from benchmarks.trace import Decision, Evaluation, Job, job
 from kvasir_prune.config import load_config
 from kvasir_prune.data import Dataset
 from kvasir_prune.errors import ModelError
+from kvasir_prune.importance import scorers
 from kvasir_prune.importance.reference import ReferenceScorer
-from kvasir_prune.importance.scorers import SCORERS
 from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.models import read_chain
 from kvasir_prune.progress import Silent
@@ -282,7 +282,7 @@ def test_a_scorer_that_errs_is_not_identical_and_its_error_is_a_bug(
             scores = super().score(*args, **settings)
             return tuple(dataclasses.replace(s, loss=s.loss - 10 * (s.node == 5)) for s in scores)
 
-    monkeypatch.setitem(SCORERS, "reference", Wrong)
+    monkeypatch.setattr(scorers, "ReferenceScorer", Wrong)
     for limit in (1e9, 0.0):
         monkeypatch.setattr(reference_run, "FULL_UP_TO_S", limit)
         monkeypatch.setattr(reference_run, "TIMING_S", 0.0)

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from kvasir_prune import backend
 from kvasir_prune.errors import ModelError, NumericalError
+from kvasir_prune.importance import sizes
 from kvasir_prune.importance.cost_model import work_of
 from kvasir_prune.importance.exact import ExactScorer
-from kvasir_prune.importance.layer_cache import REBUILD_EVERY, LayerCache
+from kvasir_prune.importance.layer_cache import LayerCache
 from kvasir_prune.importance.packing import Part, Step, packed
 from kvasir_prune.importance.prefix import LayerOutputs, Prefix
 from kvasir_prune.importance.reference import ReferenceScorer
 from kvasir_prune.importance.scoring_set import ScoringSet
-from kvasir_prune.importance.sizes import StepShape
+from kvasir_prune.importance.sizes import REBUILD_EVERY, StepShape
 from kvasir_prune.ledger import MemoryLedger
 from kvasir_prune.models import read_chain, weights_of
 from kvasir_prune.models.chain import Hidden
@@ -44,10 +45,20 @@ COUNT = 150
 # JAX compiles every new shape anew, for seconds.
 ON_JAX = backend.name() == "jax"
 EXAMPLES = 2 if ON_JAX else 12
+FUSED = [False] if ON_JAX else [False, True]
+"""JAX fuses every step."""
 SLOW_TO_BUILD = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
 }
+
+
+@pytest.fixture(params=FUSED, ids=lambda fused: "fused" if fused else "kernels")
+def fused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Run a test with steps before Dense readers as they come, and with all of them fused."""
+    if request.param:
+        monkeypatch.setattr(sizes, "FUSED_FROM", 0)
+    return bool(request.param)
 
 
 def three_layers(filters: int = 8) -> keras.Model:
@@ -204,6 +215,7 @@ def test_no_supported_layer_is_left_out() -> None:
     assert kinds >= {*LINEAR, *PER_CHANNEL}
 
 
+@pytest.mark.usefixtures("fused")
 @pytest.mark.parametrize("name", ["mlp"] if ON_JAX else sorted(SMALL))
 def test_losses_and_accuracies_on_our_networks(name: str) -> None:
     model = network(name)
@@ -279,6 +291,29 @@ def test_a_loss_that_is_no_number_names_the_node_the_layer_and_the_batch() -> No
 # --- bits ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(ON_JAX, reason="JAX fuses every step")
+def test_steps_are_fused_where_they_are_many() -> None:
+    """1,000 images of 1,024 nodes fill 533 steps of 1,920 pairs; of 512 nodes, 83 of 6,144."""
+    stack = [keras.Input((6, 6, 1), dtype="uint8"), keras.layers.Flatten()]
+    dense = [
+        keras.layers.Dense(nodes, activation="relu", kernel_initializer="zeros", name=name)
+        for nodes, name in ((1024, "many"), (512, "few"))
+    ]
+    model = keras.Sequential([*stack, *dense, keras.layers.Dense(4)])
+    randomise(model)
+    scorer, literal = (scorer_of(model, kind, 1000) for kind in (ExactScorer, ReferenceScorer))
+    assert [scorer._sizing.of(name).fused for name in ("many", "few")] == [True, False]
+    found, expected = (one.score("many", {"few": (1,)}, range(5)) for one in (scorer, literal))
+    wanted = [score.loss for score in expected]
+    assert [score.loss for score in found] == pytest.approx(wanted, rel=1e-6)
+    prepared = scorer._preparation._prepared
+    assert prepared is not None
+    (graph,) = prepared.program.score._graphs.values()
+    kinds = {operation.type for operation in graph.concrete.graph.get_operations()}
+    assert not kinds & {"MatMul", "BatchMatMulV2"}
+
+
+@pytest.mark.usefixtures("fused")
 @pytest.mark.parametrize(
     ("name", "layer", "count"),
     [
@@ -305,6 +340,7 @@ def test_bits_do_not_depend_on_neighbours_place_or_history(
     assert busy.score(layer, removed, [4, 5])[1] == alone
 
 
+@pytest.mark.usefixtures("fused")
 @pytest.mark.parametrize(("name", "count"), [("mlp", 5000), ("vgg16", COUNT), ("vgg16", 7000)])
 def test_a_loss_has_the_same_bits_in_every_segment_of_a_step(name: str, count: int) -> None:
     """Where segments are no multiple of three, rows of a matrix product have other last bits."""
@@ -428,6 +464,7 @@ STREAMED = 1e-4
 STOPS = (4,) if ON_JAX else (0, 4, 9, 15)
 
 
+@pytest.mark.usefixtures("fused")
 @pytest.mark.parametrize("gib", [4.0, STREAMED], ids=["kept", "streamed"])
 @pytest.mark.parametrize(
     "strategy",

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from kvasir_prune.config import RunConfig
 from kvasir_prune.experiment.forecast import fates
 from kvasir_prune.experiment.prediction import computed_twice, evolution_s, measuring_s, pruning_s
-from kvasir_prune.importance.calibration import EVALUATIONS, PASSES, LayerSpeed, time_layer
+from kvasir_prune.experiment.speeds import Speeds
+from kvasir_prune.importance.calibration import LayerSpeed
 from kvasir_prune.importance.cost_model import Footprint, LayerWork, footprint_of, work_of
-from kvasir_prune.importance.scorers import scorer_of
 from kvasir_prune.importance.scoring_set import ScoringSet
-from kvasir_prune.importance.sizes import kept_bytes
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.models import Chain, weights_of
 from kvasir_prune.models.chain import Hidden
 from kvasir_prune.models.surgery import cut_weights
 from kvasir_prune.progress import Progress
 from kvasir_prune.pruning.expectation import Fate, evaluations
-from kvasir_prune.types import LayerSize, Limits
-
-WORK_PER_LAYER = 6e10
-"""Multiply-adds that the calibration of one layer may take, about: a few seconds."""
-FEWEST_IMAGES = 8
-ENOUGH_S = 30.0
-"""After so many seconds of calibration the other layers are judged by their work."""
+from kvasir_prune.types import LayerSize
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ class Planner:
         store: ImportanceStore | None,
         progress: Progress,
     ) -> None:
-        self._config, self._chain, self._progress = config, chain, progress
+        self._config, self._chain = config, chain
         self._scoring_set, self._splits = scoring_set, tuple(splits)
         self._measured = chain.named(config.importance.layers)
         self._job = chain.named(config.pruning.layers)[::-1]
@@ -88,13 +80,15 @@ class Planner:
         names = [hidden.name for hidden in self._job]
         self._expected = dict(zip(names, fates(config, sizes, store), strict=True))
         self._work, self._cut_work = self._count_work()
+        self._speeds = Speeds(config, chain, scoring_set, self._work, progress)
         self._budget = config.importance.memory_budget_gib * 2**30
 
     def layers(self) -> tuple[LayerPlan, ...]:
         """Return what each layer will need, in order of the pruning."""
-        worked_on = [h for h in self._chain.hidden if h in self._measured or h in self._job]
-        speeds = self._speeds(worked_on[::-1])
-        return tuple(self._layer(hidden, *speeds[hidden.name]) for hidden in worked_on[::-1])
+        worked_on = [h for h in self._chain.hidden if h in self._measured or h in self._job][::-1]
+        # The last layers come first: they are the quickest to time.
+        speeds = self._speeds.of(worked_on)
+        return tuple(self._layer(hidden, *speeds[hidden.name]) for hidden in worked_on)
 
     def _count_work(self) -> tuple[dict[str, LayerWork], dict[str, LayerWork]]:
         """Return the work of every layer, and what is left of it once the later ones are pruned."""
@@ -107,60 +101,6 @@ class Planner:
             if hidden.name in self._expected:
                 removed[hidden.name] = range(round(self._expected[hidden.name].removed))
         return whole, cut
-
-    def _speeds(self, layers: Collection[Hidden]) -> dict[str, tuple[LayerSpeed, int]]:
-        """Return layer name -> its speed on the whole scoring set, and the images it was timed on.
-
-        The last layers come first: they are the quickest.
-        """
-        found: dict[str, tuple[LayerSpeed, int]] = {}
-        began = time.monotonic()
-        with self._progress.task("Calibration", len(layers)) as task:
-            for hidden in layers:
-                if time.monotonic() - began < ENOUGH_S:
-                    found[hidden.name] = self._timed(hidden)
-                else:
-                    found[hidden.name] = (self._judged(hidden, found), 0)
-                task.advance(layer=hidden.name)
-        return found
-
-    def _timed(self, hidden: Hidden) -> tuple[LayerSpeed, int]:
-        work, settings = self._work[hidden.name], self._config.importance
-        one = PASSES * work.prefix_pass + EVALUATIONS * work.evaluation(settings.scorer)
-        most = min(WORK_PER_LAYER / one, self._budget / kept_bytes(self._chain, hidden))
-        whole = len(self._scoring_set)
-        images = min(max(int(most), FEWEST_IMAGES), whole)
-        some = self._scoring_set.every(max(1, whole // images)).first(images)
-        others = [h.name for h in self._chain.hidden if h.name != hidden.name and h.nodes > 2]
-        speed = time_layer(
-            scorer_of(settings, self._chain, some),
-            hidden.name,
-            hidden.nodes,
-            other=others[0] if others else None,
-            limits_of=self._limits,
-        )
-        return speed.on(whole / images), images
-
-    def _limits(self, loss: float) -> Limits:
-        """Return what the strategy need not know; `loss` stands for the network as it is."""
-        settings = self._config.pruning
-        if settings.strategy == "exhaustive":
-            return Limits(give_up_above=loss, only_smallest=True)
-        if settings.strategy == "greedy" and settings.ignore_below is not None:
-            return Limits(give_up_above=loss - settings.ignore_below)
-        return Limits()
-
-    def _judged(self, hidden: Hidden, found: dict[str, tuple[LayerSpeed, int]]) -> LayerSpeed:
-        """Judge a layer by its work and the mean pace of those that were timed."""
-        timed = [(speed, self._work[name]) for name, (speed, images) in found.items() if images]
-        scorer = self._config.importance.scorer
-        seconds = sum(speed.prefix + speed.candidate for speed, _ in timed)
-        pace = seconds / sum(w.prefix_pass + w.evaluation(scorer) for _, w in timed)
-        work = self._work[hidden.name]
-        candidate = pace * work.evaluation(scorer)
-        start = max(speed.start for speed, _ in timed)
-        removal = pace * work.reading / work.nodes
-        return LayerSpeed(start, pace * work.prefix_pass, 0.0, candidate, candidate, removal)
 
     def _layer(self, hidden: Hidden, speed: LayerSpeed, timed_images: int) -> LayerPlan:
         settings, images = self._config.importance, len(self._scoring_set)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from kvasir_prune.importance.calibration import LayerSpeed
 from kvasir_prune.importance.cost_model import Footprint
+from kvasir_prune.importance.sizes import REBUILD_EVERY
 
 
 def measuring_s(speed: LayerSpeed, footprint: Footprint, nodes: int, *, verify_every: int) -> float:
@@ -43,7 +44,9 @@ def pruning_s(
     """
     calls = scored / footprint.block_width + removed + 1
     passes = calls if footprint.streamed else 1
-    each = calls * speed.lead + scored * speed.bounded + removed * speed.removal
+    # Where nothing is kept, every call repeats the removals since z was last computed from scratch.
+    updates = calls * min(removed, REBUILD_EVERY) / 2 if footprint.streamed else removed
+    each = calls * speed.lead + scored * speed.bounded + updates * speed.removal
     return speed.start + passes * speed.prefix + cut * each
 
 

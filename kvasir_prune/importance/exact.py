@@ -18,6 +18,7 @@ from kvasir_prune import backend
 from kvasir_prune.errors import DeviceMemoryError
 from kvasir_prune.importance.evaluation import Candidate, StretchEvaluation
 from kvasir_prune.importance.image_losses import ImageLosses
+from kvasir_prune.importance.prefix import Prefix, Prefixes
 from kvasir_prune.importance.preparation import Preparation
 from kvasir_prune.importance.scorer import NO_LIMITS, Nodes, Scorer, check_candidates, finite
 from kvasir_prune.importance.scoring_set import ScoringSet
@@ -41,6 +42,7 @@ class ExactScorer(Scorer):
         batch_size: images per step of a prefix, at most.
         memory_budget_gib: a layer's activations are kept up to this size; above it the images are
             taken in stretches, and the prefix is run again for every block of candidates.
+        prefixes: makes what runs the network up to a layer's reader.
 
     Attributes:
         work: what has been done so far, counted from shapes.
@@ -53,6 +55,7 @@ class ExactScorer(Scorer):
         *,
         batch_size: int,
         memory_budget_gib: float,
+        prefixes: Prefixes = Prefix,
     ) -> None:
         self.work = Work()
         self._chain = chain
@@ -61,7 +64,9 @@ class ExactScorer(Scorer):
         self._sizing = Sizing(
             chain, len(scoring_set), batch_size=batch_size, budget_bytes=memory_budget_gib * 2**30
         )
-        self._preparation = Preparation(chain, scoring_set, self._sizing, self.work)
+        self._preparation = Preparation(
+            chain, scoring_set, self._sizing, self.work, prefixes=prefixes
+        )
 
     def halvings(self, layer: str) -> int:
         """Return how often the layer's steps were halved because memory did not suffice."""

@@ -16,9 +16,7 @@ from kvasir_prune.importance.dominance import dominates, may_dominate
 from kvasir_prune.importance.image_losses import ImageLosses
 from kvasir_prune.importance.packing import Part, Piece, Step, nobody, packed
 from kvasir_prune.importance.program import LayerProgram
-
-REBUILD_EVERY = 64
-"""Removals in a layer between two computations of z from scratch; they keep rounding small."""
+from kvasir_prune.importance.sizes import REBUILD_EVERY
 
 ENOUGH_VALUES = 2**16
 """Of z, to see how large it is."""

@@ -6,7 +6,7 @@ way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -95,6 +95,10 @@ class Prefix:
             if reader in self._by_node:
                 found.append(self._by_node[reader](values))
         return found
+
+
+Prefixes = Callable[[Chain, Sequence[Hidden]], Prefix]
+"""Makes a prefix for some layers of a chain."""
 
 
 def _piece(chain: Chain, start: int, stop: int, weights: Any, values: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kvasir_prune.importance.prefix import LayerOutputs, Prefix
+from kvasir_prune.importance.prefix import LayerOutputs, Prefix, Prefixes
 from kvasir_prune.importance.prepared import PreparedLayer
 from kvasir_prune.importance.program import LayerProgram
 from kvasir_prune.importance.scorer import Nodes
@@ -27,14 +27,24 @@ class Preparation:
         scoring_set: the images that judge the nodes.
         sizing: of steps, blocks and stretches.
         work: is counted up.
+        prefixes: makes a prefix.
     """
 
-    def __init__(self, chain: Chain, scoring_set: ScoringSet, sizing: Sizing, work: Work) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        scoring_set: ScoringSet,
+        sizing: Sizing,
+        work: Work,
+        *,
+        prefixes: Prefixes,
+    ) -> None:
         self._chain = chain
         self._weights = weights_of(chain)
         self._set = scoring_set
         self._sizing = sizing
         self._work = work
+        self._make_prefix = prefixes
         self._programs: dict[str, LayerProgram] = {}
         self._prefixes: dict[tuple[Hidden, ...], Prefix] = {}
         self._beside: dict[str, tuple[Removed, LayerOutputs]] = {}
@@ -51,7 +61,7 @@ class Preparation:
         self._prepared = None
         hidden, sizes = self._chain.find(layer), self._sizing.of(layer)
         if layer not in self._programs:
-            self._programs[layer] = LayerProgram(self._chain, hidden, sizes.step)
+            self._programs[layer] = LayerProgram(self._chain, hidden, sizes.step, fused=sizes.fused)
         self._elsewhere = elsewhere
         self._prepared = PreparedLayer(
             self._chain,
@@ -77,7 +87,7 @@ class Preparation:
         before = (layer for layer in beside if layer.name not in self._elsewhere)
         layers = (*before, hidden)
         if layers not in self._prefixes:
-            self._prefixes[layers] = Prefix(self._chain, layers)
+            self._prefixes[layers] = self._make_prefix(self._chain, layers)
         return self._prefixes[layers]
 
     def _collect_outputs(self) -> None:

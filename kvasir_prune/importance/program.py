@@ -28,9 +28,12 @@ class LayerProgram:
         chain: the network.
         hidden: the layer whose nodes are candidates.
         shape: of the steps over pairs of candidate and image.
+        fused: whether a step is worth fusing, where the backend does not do it anyway.
     """
 
-    def __init__(self, chain: Chain, hidden: Hidden, shape: StepShape) -> None:
+    def __init__(
+        self, chain: Chain, hidden: Hidden, shape: StepShape, *, fused: bool = False
+    ) -> None:
         self._chain = chain
         self.hidden = hidden
         self._reader = chain.layers[hidden.consumer]
@@ -38,7 +41,7 @@ class LayerProgram:
         self.dtype = chain.dtype
         self.patched = backend.compiled(self._patched)
         self.weighed = backend.compiled(self._weighed)
-        self.score = backend.compiled(self._score)
+        self.score = backend.compiled(self._score, fused=fused)
 
     def contributions(self, outputs: NDArray[Any], kernel: NDArray[Any]) -> NDArray[Any]:
         """Return what each node contributes at most, as `largest_contributions` gives it."""

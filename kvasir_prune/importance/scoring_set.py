@@ -39,6 +39,10 @@ class ScoringSet:
         """Return every so manieth of the images."""
         return ScoringSet(self.images, self.rows[::step], self.labels[::step])
 
+    def repeated(self, count: int) -> ScoringSet:
+        """Return the images over and over until there are so many."""
+        return ScoringSet(self.images, np.resize(self.rows, count), np.resize(self.labels, count))
+
     def first(self, count: int) -> ScoringSet:
         """Return the first so many of the images, or all if there are fewer."""
         return ScoringSet(self.images, self.rows[:count], self.labels[:count])

@@ -29,8 +29,16 @@ WHOLE_GROUPS = 3
 Eigen multiplies matrices by groups of rows, and what is left over at the end with other last bits:
 at other numbers of rows a loss depended on its place in the step (tests/test_exact_scorer.py).
 """
+FUSED_FROM = 500
+"""Steps before a Dense reader, for every node and image once, from which on fusing them pays.
+
+XLA compiles for about half a second and saves from half a millisecond to one and a half of a step;
+before a Conv2D reader, where convolutions take most of the time, it saves nothing.
+"""
 STEPS_PER_BLOCK = 64
 """Steps that a block of candidates before a Dense reader takes at most, about."""
+REBUILD_EVERY = 64
+"""Removals in a layer between two computations of z from scratch; they keep rounding small."""
 BESIDE = 0.25
 """Share of the budget that outputs of layers still to come may take."""
 STREAMED_BLOCK = 8
@@ -80,12 +88,14 @@ class Sizes:
         prefix_batch: images per step of the prefix.
         stretch: images whose activations are kept at once; all, if the budget allows.
         block_width: candidates in a call: 1 where one keeps the processor busy.
+        fused: whether the steps are so many that fusing their operations pays.
     """
 
     step: StepShape
     prefix_batch: int
     stretch: int
     block_width: int
+    fused: bool
 
     def halved(self, times: int) -> Sizes:
         """Return sizes with which less memory is needed.
@@ -103,7 +113,7 @@ class Sizes:
             step = StepShape(WHOLE_GROUPS * groups, images)
         stretch = max(1, self.stretch >> (times - 1))
         width = STREAMED_BLOCK if stretch < self.stretch else self.block_width
-        return Sizes(step, max(1, self.prefix_batch >> times), stretch, width)
+        return Sizes(step, max(1, self.prefix_batch >> times), stretch, width, self.fused)
 
 
 def sizes_for(
@@ -130,11 +140,13 @@ def sizes_for(
         # Of each row the node's own positions are fetched, of each segment their weights.
         fetched = hidden.positions + hidden.positions * values[hidden.consumer] // SEGMENT
         step = _packed_step(grain, itemsize * max(*after, fetched), stretch)
-        width = STEPS_PER_BLOCK * step.segments * SEGMENT // images
+        rows = step.segments * SEGMENT
+        width = STEPS_PER_BLOCK * rows // images
+        fused = hidden.nodes * images >= FUSED_FROM * rows and not backend.on_gpu()
     else:
-        step, width = _single_step(grain, itemsize * max(after), stretch), 1
+        step, width, fused = _single_step(grain, itemsize * max(after), stretch), 1, False
     width = STREAMED_BLOCK if stretch < images else max(1, width)
-    return Sizes(step, prefix_batch, stretch, width)
+    return Sizes(step, prefix_batch, stretch, width, fused)
 
 
 def _packed_step(grain: Grain, bytes_per_image: int, images: int) -> StepShape:
