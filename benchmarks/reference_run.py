@@ -42,6 +42,7 @@ class Finding:
     reference_error: float
     exact_error: float | None
     first_difference: Difference | None
+    further_differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,12 +163,10 @@ def _on_sample(
     errors = _errors(suite, decisions, sides, progress)
     chosen = delicate(decisions, rule.thresholds)
     differing = list(_disagreements(decisions, chosen, Judge(sides.deciding), rule, progress))
-    difference = None
-    if differing:
-        place, ours = differing[0]
-        difference = explain(
-            place + 1, ours, decisions[place], truth=sides.truth, rule=rule, error=errors[0]
-        )
+    explained = tuple(
+        explain(place + 1, ours, decisions[place], truth=sides.truth, rule=rule, error=errors[0])
+        for place, ours in differing
+    )
     return Finding(
         "sample",
         sides.part,
@@ -178,7 +177,8 @@ def _on_sample(
         len(differing),
         _nearest([decisions[place] for place in chosen], rule),
         *errors,
-        difference,
+        explained[0] if explained else None,
+        explained[1:],
     )
 
 

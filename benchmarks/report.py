@@ -47,6 +47,8 @@ class Report:
             gave bounds only.
         probes: how many evaluations float64 looked at.
         first_difference: a `Difference`, or null.
+        further_differences: in a sample, where every decision is taken anew in a state of the exact
+            scorer's, all others; a full run judges another network after the first.
         multiply_adds: of the warm job, counted from shapes by the scorer; null if it does not.
         matrix_multiply_rate: FLOP/s of this machine, the better of before and after the jobs.
         share_of_limit: 2 * multiply_adds / (exact_seconds_warm * matrix_multiply_rate).
@@ -84,6 +86,7 @@ class Report:
     exact_error: float | None
     probes: int
     first_difference: Difference | None
+    further_differences: tuple[Difference, ...]
     multiply_adds: int | None
     matrix_multiply_rate: float
     share_of_limit: float | None
@@ -108,7 +111,7 @@ def _spread(name: str, value: object) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _spread(f"{name}.{key}", inner)
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
             yield from _spread(f"{name}.{number}", inner)
     else:

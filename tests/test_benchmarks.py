@@ -291,6 +291,9 @@ def test_a_scorer_that_errs_is_not_identical_and_its_error_is_a_bug(
         assert not report.identical
         assert report.first_difference is not None
         assert report.first_difference.verdict == BUG
+        further = report.further_differences
+        assert len(further) == (0 if limit else report.decisions_differing - 1)
+        assert {one.verdict for one in further} <= {BUG}
         assert report.exact_error is not None
         assert report.exact_error > 1
 

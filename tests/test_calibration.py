@@ -66,7 +66,14 @@ def test_a_scorer_of_known_times_is_timed_right(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(calibration.time, "perf_counter", lambda: scorer.now)
     found = time_layer(scorer, "a", 30, other="b", limits_of=Limits)
     assert found == LayerSpeed(
-        start=100, prefix=20, lead=3, candidate=2, bounded=pytest.approx(0.5), removal=5
+        start=100,
+        prefix=0,
+        ready=20,
+        lead=3,
+        candidate=2,
+        bounded=pytest.approx(0.5),
+        removal=5,
+        base=2,
     )
 
 
@@ -85,6 +92,8 @@ def test_one_period_is_run_and_the_others_are_taken_from_it() -> None:
     found = makes(chain, layers).run(weights, scored, whole, 5)
     expected = Prefix(chain, layers).run(weights, period, slice(0, PERIOD), 5)
     assert makes.seconds > 0
+    # Five steps of 5 images, of which two were run.
+    assert makes.spared == 5 / 2 - 1
     for layer in layers:
         for place in range(COUNT):
             own, first = found[layer.name], expected[layer.name]
@@ -127,4 +136,6 @@ def test_a_long_prefix_does_not_leave_candidates_without_images(
     assert found.images(conv) == ((10, 195) if scorer == "exact" else (9, 9))
     layers = found.of([conv])
     assert layers["conv"][1] == found.images(conv)[1]
-    assert layers["conv"][0].prefix > 0
+    speed = layers["conv"][0]
+    assert (speed.prefix > 0) == (speed.base > 0) == (scorer == "exact")
+    assert speed.ready > 0

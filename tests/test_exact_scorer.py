@@ -215,7 +215,6 @@ def test_no_supported_layer_is_left_out() -> None:
     assert kinds >= {*LINEAR, *PER_CHANNEL}
 
 
-@pytest.mark.usefixtures("fused")
 @pytest.mark.parametrize("name", ["mlp"] if ON_JAX else sorted(SMALL))
 def test_losses_and_accuracies_on_our_networks(name: str) -> None:
     model = network(name)
@@ -291,26 +290,45 @@ def test_a_loss_that_is_no_number_names_the_node_the_layer_and_the_batch() -> No
 # --- bits ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(ON_JAX, reason="JAX fuses every step")
-def test_steps_are_fused_where_they_are_many() -> None:
+def many_and_few(activation: str = "relu") -> keras.Model:
     """1,000 images of 1,024 nodes fill 533 steps of 1,920 pairs; of 512 nodes, 83 of 6,144."""
     stack = [keras.Input((6, 6, 1), dtype="uint8"), keras.layers.Flatten()]
     dense = [
-        keras.layers.Dense(nodes, activation="relu", kernel_initializer="zeros", name=name)
+        keras.layers.Dense(nodes, activation=activation, kernel_initializer="zeros", name=name)
         for nodes, name in ((1024, "many"), (512, "few"))
     ]
     model = keras.Sequential([*stack, *dense, keras.layers.Dense(4)])
     randomise(model)
+    return model
+
+
+@pytest.mark.usefixtures("steps_of_a_processor")
+@pytest.mark.skipif(ON_JAX, reason="JAX fuses every step")
+def test_steps_are_fused_where_they_are_many() -> None:
+    model = many_and_few()
     scorer, literal = (scorer_of(model, kind, 1000) for kind in (ExactScorer, ReferenceScorer))
     assert [scorer._sizing.of(name).fused for name in ("many", "few")] == [True, False]
     found, expected = (one.score("many", {"few": (1,)}, range(5)) for one in (scorer, literal))
     wanted = [score.loss for score in expected]
     assert [score.loss for score in found] == pytest.approx(wanted, rel=1e-6)
+    assert [s.accuracy for s in found] == [s.accuracy for s in expected]
     prepared = scorer._preparation._prepared
     assert prepared is not None
     (graph,) = prepared.program.score._graphs.values()
     kinds = {operation.type for operation in graph.concrete.graph.get_operations()}
     assert not kinds & {"MatMul", "BatchMatMulV2"}
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6", "leaky_relu", "hard_tanh"])
+def test_a_fused_activation_makes_no_number_of_what_is_none(activation: str) -> None:
+    model = many_and_few(activation)
+    scorer = scorer_of(model, count=1000)
+    kernel, bias = model.get_layer("few").get_weights()
+    kernel[0, 0] = np.nan
+    model.get_layer("few").set_weights([kernel, bias])
+    scorer = ExactScorer(read_chain(model), scorer._set, batch_size=64, memory_budget_gib=4.0)
+    with pytest.raises(NumericalError, match=r"layer many"):
+        scorer.score("many", {}, [0])
 
 
 @pytest.mark.usefixtures("fused")
@@ -464,7 +482,6 @@ STREAMED = 1e-4
 STOPS = (4,) if ON_JAX else (0, 4, 9, 15)
 
 
-@pytest.mark.usefixtures("fused")
 @pytest.mark.parametrize("gib", [4.0, STREAMED], ids=["kept", "streamed"])
 @pytest.mark.parametrize(
     "strategy",
@@ -485,6 +502,18 @@ def test_an_interrupted_run_ends_with_the_same_bits(strategy: Strategy, gib: flo
     for stop in STOPS:
         again = pruned(three_layers(), strategy, ExactScorer, stop, gib)
         assert again.entries == whole.entries
+    literal = pruned(three_layers(), strategy, ReferenceScorer)
+    assert literal.state.removed == whole.state.removed
+
+
+@pytest.mark.skipif(ON_JAX, reason="JAX fuses every step: as above")
+def test_an_interrupted_run_in_fused_steps_ends_with_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sizes, "FUSED_FROM", 0)
+    strategy = Greedy(-1e-3, -2e-2)
+    whole, again = (pruned(three_layers(), strategy, ExactScorer, stop) for stop in (-1, 4))
+    assert again.entries == whole.entries
     literal = pruned(three_layers(), strategy, ReferenceScorer)
     assert literal.state.removed == whole.state.removed
 

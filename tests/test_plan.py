@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,15 @@ import pytest
 
 from kvasir_prune.config.method import PruningConfig
 from kvasir_prune.experiment.pace import IMPORTANCE, PRUNING, Pace, read_pace
-from kvasir_prune.experiment.prediction import measuring_s
+from kvasir_prune.experiment.prediction import measuring_s, pruning_s
 from kvasir_prune.importance.calibration import LayerSpeed
 from kvasir_prune.importance.cost_model import Footprint, footprint_of, work_of
+from kvasir_prune.importance.exact import ExactScorer
+from kvasir_prune.importance.layer_cache import LayerCache
 from kvasir_prune.importance.measure import measure
+from kvasir_prune.importance.packing import Piece
+from kvasir_prune.importance.prefix import Prefix
+from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, MemoryLedger, State
 from kvasir_prune.models import read_chain, weights_of
@@ -26,6 +33,7 @@ from kvasir_prune.pruning import Exhaustive, Greedy, Strategy, prune
 from kvasir_prune.pruning.expectation import Fate, evaluations, evaluations_left, fate_of
 from kvasir_prune.types import LayerFinished, LayerSize, LossAccuracy
 from tests.cli_runs import AFTER_LEDGER, Forbidden, Server, call, contents, copy_of
+from tests.networks import images_and_labels, randomise
 from tests.toy import ToyScorer
 
 LOW, IGNORE_BELOW = -1e-5, -1e-3
@@ -162,9 +170,76 @@ def test_losses_computed_twice_are_part_of_the_plan(
     store = ImportanceStore(tmp_path / "importance.h5", layers=layers, baseline=baseline)
     for _ in measure(scorer, store, commit_every_s=60, verify_every=verify_every):
         pass
-    speed = LayerSpeed(start=0, prefix=0, lead=3, candidate=1, bounded=0, removal=0)
+    speed = LayerSpeed(0, 0, 0, lead=3, candidate=1, bounded=0, removal=0, base=0)
     footprint = Footprint(kept=0, streamed=False, block_width=width, in_vain=0)
     assert measuring_s(speed, footprint, 50, verify_every=verify_every) == scorer.seconds
+
+
+def test_a_streamed_layer_is_planned_as_it_is_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes of the prefix, updates of z, evaluations of the network as it is: counted, planned."""
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 1), dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(30, 3, activation="relu", name="conv1"),
+            keras.layers.Conv2D(6, 3, activation="relu", name="conv2"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4, name="predictions"),
+        ]
+    )
+    randomise(model)
+    chain, (images, labels) = read_chain(model), images_and_labels((6, 6, 1), 64)
+    scored = ScoringSet(images, np.arange(64), labels)
+    scorer = ExactScorer(chain, scored, batch_size=32, memory_budget_gib=32 * KEPT / 2**30)
+    counts = _counted(monkeypatch)
+    ledger = MemoryLedger((chain.find("conv1").size,), scorer.evaluate({}, layer="conv1"))
+    counts.clear()
+    for _ in prune(Greedy(-1e-3, -5e-2), scorer, ledger, commit_every_s=60):
+        pass
+    state = ledger.state
+    assert state.removals > 10
+    conv1 = chain.find("conv1")
+    footprint = footprint_of(
+        chain, conv1, 64, scorer="exact", batch_size=32, budget_bytes=32 * KEPT
+    )
+    assert (footprint.streamed, footprint.block_width) == (True, 8)
+    candidates = state.evaluations + state.removals * footprint.in_vain
+
+    def planned(**seconds: float) -> float:
+        speed = LayerSpeed(**{**dict.fromkeys(SPEEDS, 0.0), **seconds})
+        return pruning_s(speed, footprint, candidates, state.removals, cut=1.0)
+
+    assert planned(prefix=1) == pytest.approx(counts["passes"], rel=0.25)
+    assert planned(base=1, removal=1) == pytest.approx(counts["bases"], rel=0.25)
+    assert planned(removal=1) == pytest.approx(counts["patches"], rel=0.25)
+
+
+SPEEDS = [field.name for field in dataclasses.fields(LayerSpeed)]
+KEPT = 4 * (2 * 30 * 16 + 3 * 6 * 4)
+"""Bytes for an image: twice 30 nodes of 4 x 4 values, three times 6 of 2 x 2."""
+
+
+def _counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count, in scoring sets of 64 images: passes of a prefix, patches of z, base evaluations."""
+    counts: Counter[str] = Counter()
+    run, patch, lead = Prefix.run, LayerCache._patch, LayerCache._take_lead
+
+    def counted_run(self: Prefix, weights: Any, scored: Any, stretch: slice, size: int) -> Any:
+        counts["passes"] += (stretch.stop - stretch.start) / 64  # type: ignore[assignment]
+        return run(self, weights, scored, stretch, size)
+
+    def counted_patch(self: LayerCache, node: int) -> None:
+        counts["patches"] += self.images / 64  # type: ignore[assignment]
+        patch(self, node)
+
+    def counted_lead(self: LayerCache, piece: Piece, *rest: Any) -> None:
+        counts["bases"] += len(piece.images) / 64  # type: ignore[assignment]
+        lead(self, piece, *rest)
+
+    monkeypatch.setattr(Prefix, "run", counted_run)
+    monkeypatch.setattr(LayerCache, "_patch", counted_patch)
+    monkeypatch.setattr(LayerCache, "_take_lead", counted_lead)
+    return counts
 
 
 def test_pace_goes_from_work_to_what_a_layer_really_takes() -> None:

@@ -173,6 +173,17 @@ def test_reduced_precision_is_off_as_soon_as_anything_is_compiled(
     assert (reduced, full()) == (True, True)
 
 
+def test_flags_that_let_xla_round_are_overruled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a flag given twice XLA takes the last."""
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true --xla_dump_to=here")
+    for _ in range(2):
+        backend.compute_in_full()
+        *given, math, extremes = os.environ["XLA_FLAGS"].split()
+        assert given == ["--xla_cpu_enable_fast_math=true", "--xla_dump_to=here"]
+        assert math == "--xla_cpu_enable_fast_math=false"
+        assert extremes == "--xla_cpu_enable_fast_min_max=false"
+
+
 def reduced_precision() -> tuple[bool, Callable[[], bool]]:
     """Switch it on; say whether it is, and give what says whether it is off."""
     if backend.name() == "tensorflow":

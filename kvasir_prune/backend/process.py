@@ -18,6 +18,8 @@ REDUCED_PRECISION = (
     "TF_SET_ONEDNN_FPMATH_MODE",
 )
 """Variables by which TensorFlow's CPU kernels may be told to round float32 to bfloat16."""
+XLA_IN_FULL = ("--xla_cpu_enable_fast_math=false", "--xla_cpu_enable_fast_min_max=false")
+"""XLA's CPU code could otherwise be told to reorder sums, and not to mind what is no number."""
 _pinned: dict[str, int] = {}
 """What this process can no longer change."""
 
@@ -127,10 +129,13 @@ def compute_in_full() -> None:
     """Switch TF32 and its like off, for the rest of the process.
 
     On a GPU, float32 products would otherwise be computed from operands rounded to 10 bits, which
-    is more than the importance of many a node. oneDNN reads its variables at its first operation.
+    is more than the importance of many a node. oneDNN and XLA read their variables when they are
+    first needed.
     """
     for variable in REDUCED_PRECISION:
         os.environ.pop(variable, None)
+    for flag in XLA_IN_FULL:
+        _add_xla_flag(flag)
     match name():
         case "tensorflow":
             import tensorflow as tf

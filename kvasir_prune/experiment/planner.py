@@ -12,6 +12,7 @@ from kvasir_prune.experiment.speeds import Speeds
 from kvasir_prune.importance.calibration import LayerSpeed
 from kvasir_prune.importance.cost_model import Footprint, LayerWork, footprint_of, work_of
 from kvasir_prune.importance.scoring_set import ScoringSet
+from kvasir_prune.importance.sizes import coming_by
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.models import Chain, weights_of
 from kvasir_prune.models.chain import Hidden
@@ -35,7 +36,8 @@ class LayerPlan:
         importance_s: seconds predicted for measuring importances.
         pruning_s: seconds predicted for the pruning.
         evolution_s: seconds predicted for measuring all splits as nodes go, afterwards.
-        timed_images: on which it was timed; 0 where it was judged by its work.
+        timed_images: on which it was timed, a few of them up to its outputs; 0 where it was judged
+            by its work.
     """
 
     layer: LayerSize
@@ -105,19 +107,15 @@ class Planner:
     def _layer(self, hidden: Hidden, speed: LayerSpeed, timed_images: int) -> LayerPlan:
         settings, images = self._config.importance, len(self._scoring_set)
         work = self._work[hidden.name].evaluation(settings.scorer)
-        footprint = footprint_of(
-            self._chain,
-            hidden,
-            images,
-            scorer=settings.scorer,
-            batch_size=settings.batch_size,
-            budget_bytes=self._budget,
-        )
+        footprint = self._footprint(hidden, images)
         fate, is_measured = self._expected.get(hidden.name), hidden in self._measured
         needed = evaluations(self._config.pruning, fate) if fate else 0.0
         pruning, evolution = self._removing(hidden, speed, footprint, fate, needed)
         every = self._config.pruning.verify_every
-        measuring = measuring_s(speed, footprint, hidden.nodes, verify_every=every)
+        comes_by = self._comes_by(hidden, self._measured[::-1], images)
+        measuring = measuring_s(
+            speed, footprint, hidden.nodes, verify_every=every, comes_by=comes_by
+        )
         return LayerPlan(
             hidden.size,
             work * images,
@@ -146,8 +144,27 @@ class Planner:
         work, cut = (w[hidden.name].evaluation(scorer) for w in (self._work, self._cut_work))
         in_vain = fate.removed * footprint.in_vain if settings.strategy == "greedy" else 0.0
         scored = needed + in_vain + computed_twice(fate.removed, settings.verify_every)
-        counts = [count / len(self._scoring_set) for count in self._splits]
+        images = len(self._scoring_set)
+        comes_by = self._comes_by(hidden, self._job, images)
+        splits = [(n / images, self._footprint(hidden, n).streamed) for n in self._splits]
         return (
-            pruning_s(speed, footprint, scored, fate.removed, cut / work),
-            evolution_s(speed, counts, fate.removed, self._config.evaluation.every_removals),
+            pruning_s(speed, footprint, scored, fate.removed, cut=cut / work, comes_by=comes_by),
+            evolution_s(speed, splits, fate.removed, self._config.evaluation.every_removals),
         )
+
+    def _footprint(self, hidden: Hidden, images: int) -> Footprint:
+        settings = self._config.importance
+        return footprint_of(
+            self._chain,
+            hidden,
+            images,
+            scorer=settings.scorer,
+            batch_size=settings.batch_size,
+            budget_bytes=self._budget,
+        )
+
+    def _comes_by(self, hidden: Hidden, layers: Collection[Hidden], images: int) -> bool:
+        """Return whether the layer's outputs are known when it is worked on, in this order."""
+        if self._config.importance.scorer == "reference":
+            return False
+        return hidden.name in coming_by(self._chain, layers, images, self._budget)

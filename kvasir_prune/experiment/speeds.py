@@ -7,12 +7,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from kvasir_prune.config import RunConfig
-from kvasir_prune.importance.calibration import EVALUATIONS, PASSES, LayerSpeed, time_layer
+from kvasir_prune.importance.calibration import (
+    CANDIDATES,
+    EVALUATIONS,
+    PASSES,
+    LayerSpeed,
+    time_layer,
+)
 from kvasir_prune.importance.cost_model import LayerWork
 from kvasir_prune.importance.periodic import PeriodicPrefixes
 from kvasir_prune.importance.scorers import scorer_of
 from kvasir_prune.importance.scoring_set import ScoringSet
-from kvasir_prune.importance.sizes import kept_bytes
+from kvasir_prune.importance.sizes import kept_bytes, sizes_for
 from kvasir_prune.models import Chain
 from kvasir_prune.models.chain import Hidden
 from kvasir_prune.progress import Progress
@@ -22,6 +28,9 @@ WORK_PER_LAYER = 6e10
 """Multiply-adds that the calibration of one layer may take before its reader, and from there on,
 about: some seconds."""
 FEWEST_IMAGES = 8
+FILLED_STEPS = 4
+"""Before a Dense reader candidates are timed that fill so many steps, if they are active in all
+images: several steps behind the first one, that is, if they are in half of them."""
 ENOUGH_S = 30.0
 """After so many seconds of calibration the other layers are judged by their work."""
 
@@ -96,9 +105,24 @@ class Speeds:
             hidden.nodes,
             other=others[0] if others else None,
             limits_of=self._limits,
+            candidates=self._candidates(hidden, images),
         )
-        spared = (images / period - 1) * prefixes.seconds
-        return replace(speed, prefix=speed.prefix + spared).on(whole / images), images
+        if self._config.importance.scorer == "reference":
+            # It keeps a layer's outputs and nothing that a removal could change.
+            return replace(speed, removal=0.0, base=0.0).on(whole / images), images
+        prefix, ready = prefixes.seconds, max(speed.ready - prefixes.seconds, 0.0)
+        speed = replace(speed, prefix=(1 + prefixes.spared) * prefix, ready=ready)
+        return speed.on(whole / images), images
+
+    def _candidates(self, hidden: Hidden, images: int) -> int:
+        settings = self._config.importance
+        if settings.scorer == "reference":
+            return CANDIDATES
+        budget = settings.memory_budget_gib * 2**30
+        size = settings.batch_size
+        step = sizes_for(self._chain, hidden, images, batch_size=size, budget_bytes=budget).step
+        each = -(-images // step.images)
+        return max(CANDIDATES, -(-FILLED_STEPS * step.segments // each) if step.segments > 1 else 0)
 
     def _limits(self, loss: float) -> Limits:
         """Return what the strategy need not know; `loss` stands for the network as it is."""
@@ -113,13 +137,16 @@ class Speeds:
         """Judge a layer by its work and the mean pace of those that were timed."""
         timed = [(speed, self._work[name]) for name, (speed, images) in found.items() if images]
         scorer = self._config.importance.scorer
-        seconds = sum(speed.prefix + speed.candidate for speed, _ in timed)
+        seconds = sum(speed.prefix + speed.ready + speed.candidate for speed, _ in timed)
         pace = seconds / sum(w.prefix_pass + w.evaluation(scorer) for _, w in timed)
         work = self._work[hidden.name]
-        candidate = pace * work.evaluation(scorer)
         start = max(speed.start for speed, _ in timed)
-        removal = pace * work.reading / work.nodes
-        return LayerSpeed(start, pace * work.prefix_pass, 0.0, candidate, candidate, removal)
+        prefix, ready = pace * work.before, pace * work.reading
+        candidate = pace * work.evaluation(scorer)
+        if scorer == "reference":
+            return LayerSpeed(start, 0.0, prefix, 0.0, candidate, candidate, 0.0, 0.0)
+        removal = ready / work.nodes + candidate
+        return LayerSpeed(start, prefix, ready, 0.0, candidate, candidate, removal, candidate)
 
 
 def _between(images: float, most: int) -> int:

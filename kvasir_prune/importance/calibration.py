@@ -11,9 +11,9 @@ from kvasir_prune.importance.scorer import NO_LIMITS, Scorer
 from kvasir_prune.types import Limits, Scored
 
 CANDIDATES = 4
-"""Nodes that are timed, spread over the layer."""
+"""Nodes that are timed, spread over the layer, at least."""
 PASSES, EVALUATIONS = 2, 4 * CANDIDATES + 16
-"""What the calibration of a layer takes, at most."""
+"""What the calibration of a layer takes, at most, where so many nodes are timed."""
 
 
 @dataclass(frozen=True)
@@ -22,29 +22,35 @@ class LayerSpeed:
 
     Attributes:
         start: compiling, which does not depend on the number of images.
-        prefix: running the network up to the layer's reader.
+        prefix: running the network up to the layer's outputs.
+        ready: making it ready from there on, the first evaluation of the network as it is excluded.
         lead: what a call of the scorer takes before its first candidate.
         candidate: scoring a node whose loss is wanted.
         bounded: scoring a node of which the strategy need not know everything.
-        removal: bringing what is kept up to date after a removal.
+        removal: bringing what is kept up to date after a removal, and evaluating the network anew.
+        base: evaluating the network as it is where nothing is kept.
     """
 
     start: float
     prefix: float
+    ready: float
     lead: float
     candidate: float
     bounded: float
     removal: float
+    base: float
 
     def on(self, ratio: float) -> LayerSpeed:
         """Return the speed on so many times the images."""
         return LayerSpeed(
             self.start,
             ratio * self.prefix,
+            ratio * self.ready,
             ratio * self.lead,
             ratio * self.candidate,
             ratio * self.bounded,
             ratio * self.removal,
+            ratio * self.base,
         )
 
 
@@ -83,8 +89,11 @@ def time_layer(
     *,
     other: str | None,
     limits_of: Callable[[float], Limits],
+    candidates: int = CANDIDATES,
 ) -> LayerSpeed:
     """Time a layer, with `PASSES` passes of the prefix and about `EVALUATIONS` evaluations.
+
+    The passes count as `ready`; what of that is `prefix` the scorer alone knows.
 
     Args:
         scorer: on the images to time.
@@ -93,11 +102,12 @@ def time_layer(
         other: another layer, of 3 nodes at least; without one the prefix cannot be told from the
             compiling.
         limits_of: what the strategy need not know where the smallest loss is so large (nats).
+        candidates: nodes that are timed; enough to fill more than one step, where they share steps.
 
     Raises:
         NumericalError: a loss is NaN or infinite.
     """
-    count = min(CANDIDATES, nodes)
+    count = min(candidates, nodes)
     chosen = [(2 * i + 1) * nodes // (2 * count) for i in range(count)]
     timer = _Timer(scorer, layer, other)
     cold = timer.took(chosen[:1], other=0)
@@ -107,12 +117,12 @@ def time_layer(
     lead = max(single - candidate, 0.0)
     bounded = _bounded(timer, chosen, limits_of, lead) or candidate
     removal = 0.0
-    if count == CANDIDATES:
+    if count >= CANDIDATES:
         timer.took(chosen[1:2], gone=chosen[:1])
         removal = max(timer.took(chosen[2:3], gone=chosen[:2]) - single, 0.0)
     # The first call after a prefix also evaluates the network as it is, to compare and to sort.
-    prefix = max(warm - single - candidate, 0.0)
-    return LayerSpeed(cold - warm, prefix, lead, candidate, bounded, removal)
+    ready = max(warm - single - candidate, 0.0)
+    return LayerSpeed(cold - warm, 0.0, ready, lead, candidate, bounded, removal, candidate)
 
 
 def _bounded(

@@ -21,11 +21,12 @@ class PeriodicPrefixes:
 
     Attributes:
         seconds: what the last pass took, without repeating its outputs.
+        spared: how many such passes, in steps, a pass over all images would have taken more.
     """
 
     def __init__(self, period: int) -> None:
         self.period = period
-        self.seconds = 0.0
+        self.seconds = self.spared = 0.0
 
     def __call__(self, chain: Chain, layers: Sequence[Hidden]) -> Prefix:
         """Make one, as `Prefix` is made."""
@@ -46,6 +47,8 @@ class _PeriodicPrefix(Prefix):
         began = time.perf_counter()
         found = super().run(weights, scoring_set, once, batch_size)
         self._maker.seconds = time.perf_counter() - began
+        steps, done = (-(-count // batch_size) for count in (images, once.stop - once.start))
+        self._maker.spared = steps / done - 1
         places = np.arange(images) % (once.stop - once.start)
         return {name: _taken(outputs, places) for name, outputs in found.items()}
 

@@ -75,7 +75,7 @@ class PreparedLayer:
             stretch = slice(start, min(start + size, len(self._set)))
             cache = self._kept or self._computed(stretch)
             if size == len(self._set):
-                self._kept, self._outputs = cache, None
+                self._kept, self._outputs, self._weights = cache, None, ()
             yield stretch, cache
 
     def _computed(self, stretch: slice) -> LayerCache:

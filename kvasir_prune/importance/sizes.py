@@ -6,6 +6,7 @@ sizes may give other last bits.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import keras
@@ -177,6 +178,25 @@ def worth_keeping(
             break
         chosen.append(layer)
     return tuple(reversed(chosen))
+
+
+def coming_by(
+    chain: Chain, layers: Iterable[Hidden], images: int, budget_bytes: float
+) -> frozenset[str]:
+    """Return the layers whose outputs are known from the prefix of another one.
+
+    Args:
+        chain: the network.
+        layers: in order of work.
+        images: of the scoring set.
+        budget_bytes: for the activations that are kept.
+    """
+    known: set[str] = set()
+    for hidden in layers:
+        if hidden.name not in known and images * kept_bytes(chain, hidden) <= budget_bytes:
+            beside = worth_keeping(chain, hidden, images, budget_bytes)
+            known |= {layer.name for layer in beside}
+    return frozenset(known)
 
 
 def kept_bytes(chain: Chain, hidden: Hidden) -> int:
