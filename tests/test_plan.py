@@ -25,9 +25,10 @@ from kvasir_prune.importance.measure import measure
 from kvasir_prune.importance.packing import Piece
 from kvasir_prune.importance.prefix import Prefix
 from kvasir_prune.importance.scoring_set import ScoringSet
+from kvasir_prune.importance.sizes import coming_by
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.ledger import HDF5Ledger, MemoryLedger, State
-from kvasir_prune.models import read_chain, weights_of
+from kvasir_prune.models import Chain, read_chain, weights_of
 from kvasir_prune.progress import duration
 from kvasir_prune.pruning import Exhaustive, Greedy, Strategy, prune
 from kvasir_prune.pruning.expectation import Fate, evaluations, evaluations_left, fate_of
@@ -175,8 +176,7 @@ def test_losses_computed_twice_are_part_of_the_plan(
     assert measuring_s(speed, footprint, 50, verify_every=verify_every) == scorer.seconds
 
 
-def test_a_streamed_layer_is_planned_as_it_is_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passes of the prefix, updates of z, evaluations of the network as it is: counted, planned."""
+def two_convolutions() -> tuple[Chain, ScoringSet]:
     model = keras.Sequential(
         [
             keras.Input((6, 6, 1), dtype="uint8"),
@@ -188,8 +188,13 @@ def test_a_streamed_layer_is_planned_as_it_is_worked_on(monkeypatch: pytest.Monk
         ]
     )
     randomise(model)
-    chain, (images, labels) = read_chain(model), images_and_labels((6, 6, 1), 64)
-    scored = ScoringSet(images, np.arange(64), labels)
+    images, labels = images_and_labels((6, 6, 1), 64)
+    return read_chain(model), ScoringSet(images, np.arange(64), labels)
+
+
+def test_a_streamed_layer_is_planned_as_it_is_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes of the prefix, updates of z, evaluations of the network as it is: counted, planned."""
+    chain, scored = two_convolutions()
     scorer = ExactScorer(chain, scored, batch_size=32, memory_budget_gib=32 * KEPT / 2**30)
     counts = _counted(monkeypatch)
     ledger = MemoryLedger((chain.find("conv1").size,), scorer.evaluate({}, layer="conv1"))
@@ -212,6 +217,21 @@ def test_a_streamed_layer_is_planned_as_it_is_worked_on(monkeypatch: pytest.Monk
     assert planned(prefix=1) == pytest.approx(counts["passes"], rel=0.25)
     assert planned(base=1, removal=1) == pytest.approx(counts["bases"], rel=0.25)
     assert planned(removal=1) == pytest.approx(counts["patches"], rel=0.25)
+
+
+@pytest.mark.parametrize(("budget", "passes"), [(300_000, 2), (600_000, 1)])
+def test_outputs_that_come_by_take_no_pass(
+    budget: int, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """conv1's outputs for 64 images, 122,880 bytes, may take a quarter of the budget."""
+    chain, scored = two_convolutions()
+    scorer = ExactScorer(chain, scored, batch_size=32, memory_budget_gib=budget / 2**30)
+    counts = _counted(monkeypatch)
+    ledger = MemoryLedger(tuple(h.size for h in chain.hidden[::-1]), scorer.evaluate({}))
+    for _ in prune(Greedy(-1e-3, -5e-2), scorer, ledger, commit_every_s=60):
+        pass
+    assert counts["passes"] == passes
+    assert 2 - len(coming_by(chain, chain.hidden[::-1], 64, budget)) == passes
 
 
 SPEEDS = [field.name for field in dataclasses.fields(LayerSpeed)]
