@@ -108,8 +108,8 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A device on which steps of conv1 over 20 images exhaust the memory, by a real request."""
     whole = LayerProgram.__init__
 
-    def limited(self: LayerProgram, chain: Any, hidden: Any, shape: Any) -> None:
-        whole(self, chain, hidden, shape)
+    def limited(self: LayerProgram, chain: Any, hidden: Any, shape: Any, **more: Any) -> None:
+        whole(self, chain, hidden, shape, **more)
         score = self.score
 
         def score_or_exhaust(*arguments: Any) -> Any:
