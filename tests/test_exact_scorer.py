@@ -319,6 +319,12 @@ def test_steps_are_fused_where_they_are_many() -> None:
     assert not kinds & {"MatMul", "BatchMatMulV2"}
 
 
+def test_a_relu_keeps_what_is_no_number() -> None:
+    values = np.array([-np.inf, -2.5, 0.0, 3.25, np.inf, np.nan], np.float32)
+    found = np.asarray(backend.compiled(backend.relu)(keras.ops.convert_to_tensor(values)))
+    assert np.array_equal(found, np.maximum(values, 0), equal_nan=True)
+
+
 @pytest.mark.parametrize("activation", ["relu", "relu6", "leaky_relu", "hard_tanh"])
 def test_a_fused_activation_makes_no_number_of_what_is_none(activation: str) -> None:
     model = many_and_few(activation)

@@ -14,7 +14,7 @@ from kvasir_prune.backend.process import (
     load,
     name,
 )
-from kvasir_prune.backend.tracing import compiled, compiled_apart, compiled_around, take
+from kvasir_prune.backend.tracing import compiled, compiled_apart, compiled_around, relu, take
 
 __all__ = [
     "Steps",
@@ -32,6 +32,7 @@ __all__ = [
     "load",
     "name",
     "on_gpu",
+    "relu",
     "take",
     "training_steps",
     "versions",

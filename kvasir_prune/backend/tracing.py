@@ -73,6 +73,19 @@ def take(values: Any, places: Any, axis: int = 0) -> Any:
     return keras.ops.take(values, places, axis=axis)
 
 
+def relu(values: Any) -> Any:
+    """Return max(0, values), and NaN where a value is none.
+
+    XLA on a processor may hand a ReLU and the matrix product behind it to a library whose maximum
+    of zero and NaN is zero: a network that is broken would have a loss.
+    """
+    import keras
+
+    if name() == "jax":
+        return keras.ops.where(values < 0, keras.ops.zeros_like(values), values)
+    return keras.ops.relu(values)
+
+
 @dataclass(frozen=True)
 class _Graph:
     """A traced function with what a call of it needs, as plain attributes.

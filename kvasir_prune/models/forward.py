@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from kvasir_prune import backend
 from kvasir_prune.models.chain import Chain
 from kvasir_prune.models.work import is_linear
 
@@ -104,7 +105,9 @@ def convolve(layer: keras.layers.Layer, kernel: Any, values: Any) -> Any:
 
 
 def activate(layer: keras.layers.Layer, values: Any) -> Any:
-    """Apply the activation that belongs to a Dense or Conv2D layer."""
+    """Apply the activation of a layer that has one of its own."""
+    if layer.activation is keras.activations.relu:
+        return backend.relu(values)
     return values if layer.activation is None else layer.activation(values)
 
 
@@ -120,11 +123,19 @@ def _apply(layer: keras.layers.Layer, arrays: Any, values: Any) -> Any:
         return activate(layer, linear(layer, arrays, values))
     if isinstance(layer, keras.layers.BatchNormalization):
         return _normalise(layer, arrays, values)
+    if isinstance(layer, keras.layers.Activation):
+        return activate(layer, values)
+    if isinstance(layer, keras.layers.ReLU) and _is_plain(layer):
+        return backend.relu(values)
     if isinstance(layer, keras.layers.PReLU):
         return keras.ops.relu(values) - arrays[0] * keras.ops.relu(-values)
     # Some layers, those that augment images among them, train unless they are told not to.
     takes_training = "training" in signature(layer.call).parameters
     return layer.call(values, training=False) if takes_training else layer.call(values)
+
+
+def _is_plain(layer: keras.layers.ReLU) -> bool:
+    return layer.max_value is None and not layer.negative_slope and not layer.threshold
 
 
 def _normalise(layer: keras.layers.BatchNormalization, arrays: Any, values: Any) -> Any:
