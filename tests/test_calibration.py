@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from kvasir_prune.importance.calibration import LayerSpeed, time_layer
 from kvasir_prune.importance.cost_model import work_of
 from kvasir_prune.importance.periodic import PeriodicPrefixes
 from kvasir_prune.importance.prefix import Prefix
-from kvasir_prune.importance.scorer import NO_LIMITS
 from kvasir_prune.importance.scoring_set import ScoringSet
 from kvasir_prune.models import Chain, read_chain, weights_of
 from kvasir_prune.progress import Silent
@@ -42,14 +40,7 @@ class Clocked(ToyScorer):
         self._elsewhere: Any = None
         self._gone = 0
 
-    def score(
-        self,
-        layer: str,
-        removed: Mapping[str, Collection[int]],
-        nodes: Sequence[int],
-        *,
-        limits: Limits = NO_LIMITS,
-    ) -> tuple[Scored, ...]:
+    def score(self, layer: str, removed: Any, nodes: Any, **more: Any) -> tuple[Scored, ...]:
         elsewhere = {name: tuple(gone) for name, gone in removed.items() if name != layer}
         if elsewhere != self._elsewhere:
             # The network as it is, is evaluated as one candidate more.
@@ -57,8 +48,8 @@ class Clocked(ToyScorer):
         gone = len(removed[layer])
         self.now += 5 * max(gone - self._gone, 0)
         self._elsewhere, self._gone = elsewhere, gone
-        self.now += 3 + (0.5 if math.isfinite(limits.give_up_above) else 2) * len(nodes)
-        return super().score(layer, removed, nodes, limits=limits)
+        self.now += 3 + (0.5 if math.isfinite(more["limits"].give_up_above) else 2) * len(nodes)
+        return super().score(layer, removed, nodes, **more)
 
 
 def test_a_scorer_of_known_times_is_timed_right(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,8 @@ class Planner:
         self._work, self._cut_work = self._count_work()
         self._speeds = Speeds(config, chain, scoring_set, self._work, progress)
         self._budget = config.importance.memory_budget_gib * 2**30
+        self._known_measuring = self._coming_by(self._measured[::-1])
+        self._known_pruning = self._coming_by(self._job)
 
     def layers(self) -> tuple[LayerPlan, ...]:
         """Return what each layer will need, in order of the pruning."""
@@ -112,7 +114,7 @@ class Planner:
         needed = evaluations(self._config.pruning, fate) if fate else 0.0
         pruning, evolution = self._removing(hidden, speed, footprint, fate, needed)
         every = self._config.pruning.verify_every
-        comes_by = self._comes_by(hidden, self._measured[::-1], images)
+        comes_by = hidden.name in self._known_measuring
         measuring = measuring_s(
             speed, footprint, hidden.nodes, verify_every=every, comes_by=comes_by
         )
@@ -145,7 +147,7 @@ class Planner:
         in_vain = fate.removed * footprint.in_vain if settings.strategy == "greedy" else 0.0
         scored = needed + in_vain + computed_twice(fate.removed, settings.verify_every)
         images = len(self._scoring_set)
-        comes_by = self._comes_by(hidden, self._job, images)
+        comes_by = hidden.name in self._known_pruning
         splits = [(n / images, self._footprint(hidden, n).streamed) for n in self._splits]
         return (
             pruning_s(speed, footprint, scored, fate.removed, cut=cut / work, comes_by=comes_by),
@@ -163,8 +165,8 @@ class Planner:
             budget_bytes=self._budget,
         )
 
-    def _comes_by(self, hidden: Hidden, layers: Collection[Hidden], images: int) -> bool:
-        """Return whether the layer's outputs are known when it is worked on, in this order."""
+    def _coming_by(self, layers: Collection[Hidden]) -> frozenset[str]:
+        """Return the layers whose outputs are known when they are worked on, in this order."""
         if self._config.importance.scorer == "reference":
-            return False
-        return hidden.name in coming_by(self._chain, layers, images, self._budget)
+            return frozenset()
+        return coming_by(self._chain, layers, len(self._scoring_set), self._budget)

@@ -59,6 +59,7 @@ class Speeds:
     ) -> None:
         self._config, self._chain, self._progress = config, chain, progress
         self._scoring_set, self._work = scoring_set, work
+        self._budget = config.importance.memory_budget_gib * 2**30
 
     def of(self, layers: Collection[Hidden]) -> Found:
         """Return the speed of every layer; those named first are timed.
@@ -83,7 +84,7 @@ class Speeds:
         A long prefix must not leave so few images that candidates cost no more than their start.
         """
         work, settings = self._work[hidden.name], self._config.importance
-        budget = settings.memory_budget_gib * 2**30 / kept_bytes(self._chain, hidden)
+        budget = self._budget / kept_bytes(self._chain, hidden)
         behind = PASSES * work.reading + EVALUATIONS * work.evaluation(settings.scorer)
         whole = len(self._scoring_set)
         if settings.scorer == "reference":
@@ -118,11 +119,10 @@ class Speeds:
         settings = self._config.importance
         if settings.scorer == "reference":
             return CANDIDATES
-        budget = settings.memory_budget_gib * 2**30
-        size = settings.batch_size
+        size, budget = settings.batch_size, self._budget
         step = sizes_for(self._chain, hidden, images, batch_size=size, budget_bytes=budget).step
         each = -(-images // step.images)
-        return max(CANDIDATES, -(-FILLED_STEPS * step.segments // each) if step.segments > 1 else 0)
+        return max(CANDIDATES, -(-FILLED_STEPS * step.segments // each))
 
     def _limits(self, loss: float) -> Limits:
         """Return what the strategy need not know; `loss` stands for the network as it is."""

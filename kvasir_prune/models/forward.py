@@ -128,7 +128,7 @@ def _apply(layer: keras.layers.Layer, arrays: Any, values: Any) -> Any:
     if isinstance(layer, keras.layers.ReLU) and _is_plain(layer):
         return backend.relu(values)
     if isinstance(layer, keras.layers.PReLU):
-        return keras.ops.relu(values) - arrays[0] * keras.ops.relu(-values)
+        return backend.relu(values) - arrays[0] * backend.relu(-values)
     # Some layers, those that augment images among them, train unless they are told not to.
     takes_training = "training" in signature(layer.call).parameters
     return layer.call(values, training=False) if takes_training else layer.call(values)
