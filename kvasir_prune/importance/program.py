@@ -1,24 +1,23 @@
 """What the exact scorer computes for one layer; its step, compiled, has one fixed shape.
 
 With h the layer's outputs as its reader (the next linear layer L) sees them, and z = L(h) the
-reader's pre-activation, the network without node n continues from z - L(h e_n): a rank-1 update
-for a Dense reader, its spatial positions through Flatten, a convolution of one input channel for a
-Conv2D reader. Only what follows the reader is computed for every candidate.
+reader's pre-activation, the network without node n continues from z - L(h e_n). Only what follows
+the reader is computed for every candidate.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import keras
 from keras import ops
 from numpy.typing import NDArray
 
 from kvasir_prune import backend
+from kvasir_prune.importance.contribution import contribution
 from kvasir_prune.importance.dominance import largest_contributions
 from kvasir_prune.importance.sizes import StepShape
 from kvasir_prune.models.chain import Chain, Hidden
-from kvasir_prune.models.forward import activate, convolve, linear, run
+from kvasir_prune.models.forward import activate, linear, run
 
 
 class LayerProgram:
@@ -62,7 +61,7 @@ class LayerProgram:
 
     def _patched(self, z: Any, outputs: Any, kernel: Any, nodes: Any) -> Any:
         """Return z without a node, from its outputs (1, n, ...)."""
-        return z - self._contribution(outputs, kernel, nodes)
+        return z - contribution(self.hidden, self._reader, outputs, kernel, nodes)
 
     def _weighed(self, z: Any, outputs: Any, kernel: Any, nodes: Any) -> tuple[Any, Any]:
         """Return the largest absolute values of a node's contribution and of z without it.
@@ -71,27 +70,6 @@ class LayerProgram:
         """
         left = self._patched(z, outputs, kernel, nodes)
         return ops.max(ops.abs(z - left)), ops.max(ops.abs(left))
-
-    def _contribution(self, chosen: Any, kernel: Any, nodes: Any) -> Any:
-        """Return L(h e_n) without the bias: (segments * images, ...).
-
-        Args:
-            chosen: outputs of a node in each segment, (segments, images, ...).
-            kernel: of the reader.
-            nodes: (segments,); one segment where the reader is a Conv2D.
-        """
-        if isinstance(self._reader, keras.layers.Conv2D):
-            one = backend.take(kernel, nodes, axis=2)
-            return convolve(self._reader, one, ops.expand_dims(chosen[0], -1))
-        width = kernel.shape[-1]
-        if self.hidden.positions > 1:
-            by_position = ops.reshape(kernel, (self.hidden.positions, self.hidden.nodes, width))
-            incoming = ops.transpose(backend.take(by_position, nodes, axis=1), (1, 0, 2))
-            return ops.reshape(ops.matmul(chosen, incoming), (-1, width))
-        incoming = ops.expand_dims(backend.take(kernel, nodes), 1)
-        values = ops.reshape(chosen, (chosen.shape[0], -1, 1))
-        # A matrix product of inner dimension 1: quicker than a product of two broadcast arrays.
-        return ops.reshape(ops.matmul(values, incoming), (-1, *chosen.shape[2:], width))
 
     def _without(self, kept: Any, kernel: Any, step: Any) -> Any:
         """Return the pre-activation without a node, for pairs of node and image.
@@ -105,7 +83,7 @@ class LayerProgram:
         by_segment = ops.reshape(scales, (-1, *(1,) * (len(chosen.shape) - 1)))
         chosen = chosen * ops.cast(by_segment, chosen.dtype)
         own = backend.take(z, ops.reshape(rows, (-1,)))
-        return own - self._contribution(chosen, kernel, nodes)
+        return own - contribution(self.hidden, self._reader, chosen, kernel, nodes)
 
     def _score(self, kept: Any, weights: Any, labels: Any, step: Any) -> tuple[Any, Any]:
         """Return each pair's cross-entropy and whether its prediction is right.

@@ -66,7 +66,7 @@ class Grain:
     enough_segments: int
 
 
-PROCESSOR = Grain(2**23, 1024, 4, 2**22, 48)
+PROCESSOR = Grain(2**24, 1024, 4, 2**22, 48)
 """What a step works on should stay in a cache."""
 GPU = Grain(2**28, 8192, 1, 2**28, 192)
 """A step should be long enough that its start and the wait for its result do not matter."""
