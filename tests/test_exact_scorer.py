@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from kvasir_prune import backend
 from kvasir_prune.errors import ModelError, NumericalError
 from kvasir_prune.importance import sizes
+from kvasir_prune.importance.contribution import FEW_POSITIONS
 from kvasir_prune.importance.cost_model import work_of
 from kvasir_prune.importance.exact import ExactScorer
 from kvasir_prune.importance.layer_cache import LayerCache
@@ -236,6 +237,29 @@ def test_a_network_has_the_same_loss_seen_from_every_layer(name: str) -> None:
         found = scorer.evaluate(removed, layer=layer)
         assert found.loss == pytest.approx(expected.loss, rel=1e-6)
         assert found.accuracy == expected.accuracy
+
+
+@pytest.mark.parametrize("side", [4, 5], ids=["product", "convolution"])
+@pytest.mark.parametrize(
+    "how",
+    [{"padding": "same"}, {"strides": (2, 1)}, {"dilation_rate": 2, "padding": "same"}],
+    ids=["same", "strides", "dilation"],
+)
+def test_a_node_is_taken_from_small_maps_as_from_large_ones(side: int, how: dict[str, Any]) -> None:
+    """Up to `FEW_POSITIONS` a reader's convolution of one channel is a matrix product."""
+    assert (side**2 <= FEW_POSITIONS) == (side == 4)
+    model = keras.Sequential(
+        [
+            keras.Input((side, side, 2), dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(5, 3, padding="same", activation="relu", name="conv1"),
+            keras.layers.Conv2D(6, (3, 2), activation="relu", **how),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4),
+        ]
+    )
+    randomise(model)
+    assert largest_difference(model, {"conv1": [3]}) <= 1e-6
 
 
 def test_dense_layers_at_every_position_of_an_image() -> None:
