@@ -307,8 +307,9 @@ def test_a_signal_that_a_library_turns_into_its_own_error_is_still_told_as_one(
 def test_only_a_second_interrupt_acts_at_once() -> None:
     program = (
         "import os, signal, time\n"
+        "from functools import partial\n"
         "from kvasir_prune.cli.signals import interruptible\n"
-        "with interruptible(print):\n"
+        "with interruptible(partial(print, flush=True)):\n"
         "    try:\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
         "    finally:\n"

@@ -37,7 +37,8 @@ def interruptible(farewell: Callable[[Interrupted], None]) -> Iterator[None]:
 
     Args:
         farewell: told before the process ends without leaving the block, because the main thread
-            does not come out of a call within `GRACE_S`, or because of the second SIGINT.
+            does not come out of a call within `GRACE_S`, or because of the second SIGINT; what it
+            writes it must flush.
 
     Raises:
         Interrupted: one of `WATCHED` came.
