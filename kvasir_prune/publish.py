@@ -78,16 +78,20 @@ def publish_text(
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def publish_folder(made: Path, target: Path) -> None:
-    """Give a finished folder on the same file system its name; an empty `target` is replaced.
+def put_in_place(made: Path, target: Path) -> None:
+    """Give a finished file or folder on the same file system its name.
+
+    Args:
+        made: whose content is durable already.
+        target: replaced if it is a file or an empty folder.
 
     Raises:
-        StorageError: the file system does not take it.
+        StorageError: the file system does not take it; then `made` is where it was.
     """
     with storage_errors_named(target):
-        if target.exists():
+        if target.is_dir():
             target.rmdir()
-        made.rename(target)
+        made.replace(target)
         _sync(target.parent)
 
 

@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,15 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long files, so that no worker is left alone with one of them at the end."""
     items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of garbage collections.
+
+    statsmodels asks for a whole one at every correction for many tests, and with TensorFlow loaded
+    one goes through millions of objects.
+    """
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

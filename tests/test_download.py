@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import signal
 import socket
@@ -24,8 +23,10 @@ from hypothesis import strategies as st
 
 from kvasir_prune.data import download
 from kvasir_prune.data.download import CHUNK_BYTES, fetch
-from kvasir_prune.errors import DataError
+from kvasir_prune.data.partial_file import PartialFile
+from kvasir_prune.errors import DataError, StorageError
 from kvasir_prune.progress import Silent
+from tests import file_systems
 
 CONTENT = random.Random(1).randbytes(1 << 20)
 OTHER_CONTENT = random.Random(2).randbytes(1 << 20)
@@ -167,14 +168,8 @@ def remote() -> Iterator[Remote]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 512 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    if not is_root or subprocess.run(command, check=False, capture_output=True).returncode != 0:
-        pytest.skip("needs root to mount a tmpfs")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with file_systems.small_disk(tmp_path, "512k") as disk:
+        yield disk
 
 
 @contextmanager
@@ -312,6 +307,15 @@ def test_all_bytes_here_but_not_yet_renamed_cost_no_second_download(remote, tmp_
     assert remote.answered[-1] == (416, 0)
 
 
+def test_bytes_that_cannot_get_the_name_of_the_target_stay(tmp_path):
+    part = PartialFile(tmp_path / "archive.zip")
+    part.path.write_bytes(CONTENT)
+    (tmp_path / "archive.zip" / "in the way").mkdir(parents=True)
+    with pytest.raises(StorageError):
+        part.publish()
+    assert part.path.read_bytes() == CONTENT
+
+
 def test_more_bytes_here_than_the_remote_file_has_are_dropped(remote, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         get(remote, tmp_path / "archive.zip", progress=InterruptedAtTheEnd())
@@ -407,7 +411,7 @@ def test_a_folder_that_is_a_file_is_named(remote, tmp_path):
 
 
 def test_a_disk_too_small_is_noticed_before_it_is_full(remote, small_disk):
-    with pytest.raises(DataError, match=r"The disk is full.* 1,048,576 more bytes"):
+    with pytest.raises(StorageError, match=r"The disk is full.* 1,048,576 more bytes"):
         get(remote, small_disk / "archive.zip")
     assert not (small_disk / "archive.zip.part").exists()
 
@@ -422,7 +426,7 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_arrived(remote, small_disk):
                 pass
 
     remote.content, remote.half_way = CONTENT[:400_000], fill_the_disk
-    with pytest.raises(DataError, match="The disk is full") as raised:
+    with pytest.raises(StorageError, match="The disk is full") as raised:
         get(remote, small_disk / "archive.zip")
     received = part.stat().st_size
     assert f"{400_000 - received:,} more bytes" in str(raised.value)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from tests.cli_runs import (
     environment,
     until,
 )
+from tests.file_systems import mount, read_only, small_disk, unmount
 
 FAILING = """
 import os, pathlib
@@ -152,20 +153,6 @@ def test_a_damaged_image_cache_is_made_anew(
     assert_same_results(run, finished / "run")
 
 
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """Give a real file system in memory of so many bytes; skip where that is not allowed."""
-    place = folder / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
-    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("a file system may not be mounted here")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 @pytest.mark.slow
 def test_a_full_disk_loses_nothing(finished: Path, tmp_path: Path, server: Server) -> None:
     with small_disk(tmp_path, "32m") as disk:
@@ -179,6 +166,12 @@ def test_a_full_disk_loses_nothing(finished: Path, tmp_path: Path, server: Serve
         assert "Traceback" not in done.err
         if (run / "pruning.h5").exists():
             server.call("status", "run", cwd=disk).succeeded()
+        with suppress(OSError), (disk / "filler").open("ab", buffering=0) as stream:
+            while stream.write(bytes(512)):
+                pass
+        again = server.call(*RUN, cwd=disk)
+        assert again.code == 74, again.err
+        assert "No space left on device" in again.err
         (disk / "filler").unlink()
         server.call(*RUN, cwd=disk).succeeded()
         assert_same_results(run, finished / "run")
@@ -194,8 +187,7 @@ def folder_with_quota(folder: Path) -> Iterator[tuple[Path, Callable[[int], None
     image.touch()
     os.truncate(image, 2**28)
     subprocess.run(["mkfs.btrfs", "-q", str(image)], check=True)
-    if subprocess.run(["mount", "-o", "loop", str(image), str(place)], check=False).returncode != 0:
-        pytest.skip("a file system may not be mounted here")
+    mount("-o", "loop", image, place)
     own = place / "own"
 
     def limit(size: int) -> None:
@@ -206,7 +198,7 @@ def folder_with_quota(folder: Path) -> Iterator[tuple[Path, Callable[[int], None
         subprocess.run(["btrfs", "-q", "subvolume", "create", str(own)], check=True)
         yield own, limit
     finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+        unmount(place)
 
 
 @pytest.mark.slow
@@ -249,13 +241,10 @@ def test_a_disk_that_becomes_read_only_is_told(
             command(*RUN), cwd=disk, env=environment(), stderr=subprocess.PIPE, text=True
         )
         until((run / "pruning.h5").exists, process)
-        # A second mount of the same folder over it, for the first is busy with open files.
-        subprocess.run(["mount", "--bind", str(run), str(run)], check=True)
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(run)], check=True)
-        _, err = process.communicate(timeout=PATIENCE_S)
+        with read_only(run):
+            _, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 74, err
         assert "Read-only file system" in err
-        subprocess.run(["umount", "-l", str(run)], check=True)
         server.call(*RUN, cwd=disk).succeeded()
         assert_same_results(run, finished / "run")
 
@@ -296,26 +285,39 @@ def test_the_place_of_a_silent_owner_on_another_host_is_taken(
     assert not (run / OWNER).exists()
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
 @pytest.mark.parametrize("host", [socket.gethostname(), "another"])
 def test_without_locks_of_the_file_system_a_killed_owner_does_not_shut_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, number: int
 ) -> None:
-    """As on Lustre without `-o flock`: the lock of a SIGKILLed process must not be a file."""
+    """Its lock must not be a file, nor the number of its process, which another may have by now."""
 
     def no_locks(*_: object) -> None:
-        raise OSError(errno.ENOSYS, "Function not implemented")
+        raise OSError(number, os.strerror(number))
 
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    facts = {"process": dead.pid, "host": host, "owner": "x", "beat": 3}
+    facts = {"process": os.getppid(), "host": host, "owner": "x", "beat": 3}
     (tmp_path / OWNER).write_text(json.dumps(facts))
-    (tmp_path / ".lock").write_text(f"{dead.pid}\n{host}\n")
+    (tmp_path / ".lock").write_text(f"{os.getppid()}\n{host}\n")
     monkeypatch.setattr(fcntl, "flock", no_locks)
     monkeypatch.setattr(ownership, "SILENT_S", 1.0)
     for _ in range(2):
         with ownership.owning(tmp_path):
             assert json.loads((tmp_path / OWNER).read_text())["process"] == os.getpid()
+
+
+@pytest.mark.slow
+def test_a_file_system_without_locks_suffices(finished: Path, tmp_path: Path) -> None:
+    """HDF5 asks the C library for its locks, so that is where there are none."""
+    if shutil.which("gcc") is None:
+        pytest.skip("a library without locks needs a C compiler")
+    source, library = tmp_path / "flock.c", tmp_path / "flock.so"
+    source.write_text(
+        "#include <errno.h>\nint flock(int file, int how) { errno = ENOLCK; return -1; }\n"
+    )
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+    run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE, "cache")
+    call(*RUN, cwd=tmp_path, LD_PRELOAD=str(library)).succeeded()
+    assert_same_results(run, finished / "run")
 
 
 @pytest.mark.parametrize(

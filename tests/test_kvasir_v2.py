@@ -26,6 +26,7 @@ from kvasir_prune.data.kvasir_classes import KVASIR_CLASSES
 from kvasir_prune.data.kvasir_v2 import ARCHIVE_NAME, BYTES_IN_2023, FOLDER_NAME, URL, obtain
 from kvasir_prune.errors import DataError
 from kvasir_prune.progress import Silent
+from tests.file_systems import read_only
 
 
 class Recorder(Silent):
@@ -125,6 +126,16 @@ def test_kvasir_is_downloaded_checked_and_noted_once(tmp_path):
     again = Recorder()
     assert prepared(folder, progress=again) == archive
     assert again.jobs == []
+
+
+def test_an_archive_in_a_folder_that_can_only_be_read_is_used_and_checked_every_time(tmp_path):
+    pack(tmp_path / ARCHIVE_NAME)
+    with read_only(tmp_path):
+        for _ in range(2):
+            told = Recorder()
+            assert prepared(tmp_path, progress=told) == tmp_path / ARCHIVE_NAME
+            assert "Read-only file system" in told.notes[-1]
+            assert told.jobs
 
 
 @pytest.mark.parametrize("images_per_class", [1, 3])

@@ -19,6 +19,7 @@ from sklearn.linear_model import RidgeClassifier
 from kvasir_prune.data.synthetic import KVASIR_CLASSES, render, write_dataset
 from kvasir_prune.errors import DataError
 from kvasir_prune.progress import Silent, Task
+from tests.file_systems import read_only
 
 FOLDERS_OF_KVASIR_V2 = [
     "dyed-lifted-polyps",
@@ -187,6 +188,14 @@ def test_a_complete_set_is_left_as_it_is(tmp_path: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in root.rglob("*")}
     assert write(tmp_path, images=1) == root
     assert {p: p.stat().st_mtime_ns for p in root.rglob("*")} == before
+
+
+def test_a_complete_set_in_a_folder_that_can_only_be_read_is_used(tmp_path: Path) -> None:
+    root = write(tmp_path, images=1)
+    (lock,) = (path for path in tmp_path.iterdir() if path.name.endswith(".lock"))
+    lock.unlink()
+    with read_only(tmp_path):
+        assert write(tmp_path, images=1) == root
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from kvasir_prune.config.data import DataConfig, FolderData
@@ -26,6 +25,7 @@ from kvasir_prune.data.open_source import open_source
 from kvasir_prune.data.source import Source
 from kvasir_prune.data.split import Item, deviations, hashed, split
 from kvasir_prune.errors import DataError, RunFolderError
+from kvasir_prune.locking import locked
 from kvasir_prune.progress import Progress
 from kvasir_prune.publish import publish_text
 from kvasir_prune.types import SPLITS
@@ -125,7 +125,7 @@ def _build(
     cache = open_cache(folder)
     if cache is None:
         # Two runs may want the same shared cache at the same time: one builds, the other waits.
-        with FileLock(folder / ".lock"):
+        with locked(folder / ".lock"):
             if open_cache(folder) is None:
                 build_cache(
                     folder,

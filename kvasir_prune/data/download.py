@@ -19,7 +19,7 @@ from typing import Final
 import requests
 
 from kvasir_prune.data.partial_file import PartialFile, RemoteVersion
-from kvasir_prune.errors import DataError
+from kvasir_prune.errors import DataError, StorageError
 from kvasir_prune.progress import Progress
 
 PAUSES_S: tuple[float, ...] = (1.0, 2.0, 5.0)
@@ -72,8 +72,9 @@ def fetch(
         `target`.
 
     Raises:
-        DataError: the server cannot be reached, refuses, or sends another size; the disk is full
-            or the folder is not writable; another process downloads the same file.
+        DataError: the server cannot be reached, refuses, or sends another size; the folder is not
+            writable; another process downloads the same file.
+        StorageError: the disk is full.
     """
     if target.exists():
         return target
@@ -233,7 +234,7 @@ def _wrong_size(job: _Job, found: int) -> DataError:
     )
 
 
-def _unwritable(job: _Job, error: OSError, total: int | None) -> DataError:
+def _unwritable(job: _Job, error: OSError, total: int | None) -> DataError | StorageError:
     folder = job.file.target.parent
     if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
         return DataError(
@@ -244,7 +245,7 @@ def _unwritable(job: _Job, error: OSError, total: int | None) -> DataError:
         )
     kept = job.file.received_bytes
     needed = "more bytes" if total is None else f"{total - kept:,} more bytes"
-    return DataError(
+    return StorageError(
         f"The disk is full: {job.name} needs {needed}.",
         where=folder,
         got=f"{shutil.disk_usage(folder).free:,} bytes free",

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kvasir_prune.data.download import fetch
 from kvasir_prune.data.kvasir_classes import KVASIR_CLASSES
-from kvasir_prune.errors import DataError
+from kvasir_prune.errors import DataError, StorageError
 from kvasir_prune.progress import Progress
 from kvasir_prune.publish import publish_text, sha256_file
 
@@ -139,8 +139,8 @@ def _verify_once(
     )
     try:
         publish_text(record, passed.model_dump_json(indent=2) + "\n")
-    except OSError as error:
-        progress.note(f"{record} cannot be written ({error.strerror}); the next run checks again.")
+    except StorageError as error:
+        progress.note(f"{record} cannot be written ({error.got}); the next run checks again.")
 
 
 def _verify(archive: Path, images_per_class: int, progress: Progress) -> None:

@@ -12,11 +12,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kvasir_prune.errors import DataError
-from kvasir_prune.publish import publish_text, publishing
+from kvasir_prune.locking import locked
+from kvasir_prune.publish import publish_text, put_in_place
 
 
 class RemoteVersion(BaseModel):
@@ -99,8 +100,7 @@ class PartialFile:
         # Synced under its own name: a power cut until then finds the bytes where they resume.
         with self.path.open("rb+") as stream:
             os.fsync(stream.fileno())
-        with publishing(self.target) as temporary:
-            self.path.replace(temporary)
+        put_in_place(self.path, self.target)
         self._beside(".part.json").unlink(missing_ok=True)
 
     @contextmanager
@@ -112,7 +112,7 @@ class PartialFile:
         """
         lock = self._beside(".part.lock")
         try:
-            with FileLock(lock, timeout=0):
+            with locked(lock, timeout_s=0):
                 try:
                     yield
                 finally:

@@ -18,11 +18,11 @@ from uuid import NAMESPACE_OID, uuid5
 import cv2
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
 
 from kvasir_prune.data.endoscopy_scenes import SCENES, Field, Rng, Tissue, noise, plane, ramp
 from kvasir_prune.data.kvasir_classes import KVASIR_CLASSES
 from kvasir_prune.errors import DataError
+from kvasir_prune.locking import locked
 from kvasir_prune.progress import Progress
 from kvasir_prune.publish import publish_text, publishing
 
@@ -95,8 +95,12 @@ def write_dataset(
         "seed": seed,
     }
     target, staging = folder / DATASET_FOLDER, folder / f".{DATASET_FOLDER}.partial"
+    if target.exists():
+        # Before the lock, which a folder that can only be read does not give.
+        _check_same(target, parameters)
+        return target
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f".{DATASET_FOLDER}.lock"):
+    with locked(folder / f".{DATASET_FOLDER}.lock"):
         if target.exists():
             _check_same(target, parameters)
             return target

@@ -12,7 +12,7 @@ from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.ledger.thesis_events import entries_of, evolution_of
 from kvasir_prune.ledger.thesis_logs import read_logs
-from kvasir_prune.publish import publish_folder, sha256_file
+from kvasir_prune.publish import put_in_place, sha256_file
 from kvasir_prune.report.imported import imported_record, read_imported
 from kvasir_prune.report.imported_page import write_imported
 from kvasir_prune.types import LayerSize
@@ -50,7 +50,7 @@ def import_thesis(logs_folder: Path, layers: Sequence[LayerSize], folder: RunFol
         ledger.record(entries)
         ledger.record_evolution(evolution_of(logs))
         write_imported(imported_record(logs, logs_folder), made.report)
-        publish_folder(made.path, target)
+        put_in_place(made.path, target)
     return folder.report / "report.html"
 
 

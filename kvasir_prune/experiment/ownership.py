@@ -1,13 +1,12 @@
 """One owner for a run folder: a lock of the operating system, and a heartbeat beside it.
 
 The system drops the lock of a process that dies. But on some network file systems a lock holds on
-one host only; there the heartbeat of an owner elsewhere tells that it lives, and its silence that
-it does not. No two clocks are compared.
+one host only, and some have none; there the heartbeat of an owner tells that it lives, and its
+silence that it does not. No two clocks are compared.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import socket
@@ -20,16 +19,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from kvasir_prune.errors import KvasirPruneError, RunFolderError, StorageError
+from kvasir_prune.locking import locked
 from kvasir_prune.publish import publish_text
 
 LOCK, OWNER = ".lock", ".owner.json"
-NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 BEAT_S = 3.0
 SILENT_S = 4 * BEAT_S
-"""How long the owner on another host must be silent until its place is taken."""
+"""How long an owner that no lock tells of must be silent until its place is taken."""
 _HELD: set[_Ownership] = set()
 
 
@@ -38,6 +37,9 @@ class _Ownership:
 
     Args:
         path: of the owner file.
+
+    Raises:
+        StorageError: the file system does not take it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,20 +79,15 @@ def owning(folder: Path) -> Iterator[None]:
 
     Raises:
         RunFolderError: another process owns it; the error says which.
+        StorageError: the file system takes no file.
     """
     path = folder / OWNER
     with ExitStack() as stack:
         try:
-            # A fallback to the existence of a file would outlive a process that is killed.
-            stack.enter_context(FileLock(folder / LOCK, timeout=0, fallback_to_soft=False))
+            has_lock = stack.enter_context(locked(folder / LOCK, timeout_s=0))
         except Timeout:
             raise _owned_by(_read(path), folder) from None
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-            # No locks on this file system: the heartbeat has to do.
-            _refuse_living(_read(path), folder)
-        _wait_for_silence(path, folder)
+        _wait_for_silence(path, folder, has_lock=has_lock)
         ownership = _Ownership(path)
         try:
             yield
@@ -98,15 +95,13 @@ def owning(folder: Path) -> Iterator[None]:
             ownership.end()
 
 
-def _refuse_living(facts: dict[str, Any], folder: Path) -> None:
-    if facts.get("host") == socket.gethostname() and _is_alive(int(facts["process"])):
-        raise _owned_by(facts, folder)
+def _wait_for_silence(path: Path, folder: Path, *, has_lock: bool) -> None:
+    """Take over from an owner that the lock does not tell of only if its heart has stopped.
 
-
-def _wait_for_silence(path: Path, folder: Path) -> None:
-    """Take over from an owner on another host only if its heart has stopped."""
+    Without locks that is one on this host too: the number of its process may be another's by now.
+    """
     first = _read(path)
-    if first.get("host") in {None, socket.gethostname()}:
+    if not first or (has_lock and first["host"] == socket.gethostname()):
         return
     until = time.monotonic() + SILENT_S
     while time.monotonic() < until:
@@ -130,7 +125,8 @@ def _keep_beating(path: Path, own: str, over: threading.Event) -> None:
             # A network file system that stumbles; it may answer at the next beat.
             continue
         if owner == own:
-            _beat(path, own, number)
+            with suppress(StorageError):
+                _beat(path, own, number)
         elif owner is None and not os.path.exists(path.parent):  # noqa: PTH110  (false on errors)
             _leave(_vanished(path.parent))
         else:
@@ -147,8 +143,7 @@ def _leave(error: KvasirPruneError) -> None:
 
 def _beat(path: Path, own: str, number: int) -> None:
     facts = {"process": os.getpid(), "host": socket.gethostname(), "owner": own, "beat": number}
-    with suppress(StorageError):
-        publish_text(path, json.dumps(facts), durable=False)
+    publish_text(path, json.dumps(facts), durable=False)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -157,16 +152,6 @@ def _read(path: Path) -> dict[str, Any]:
         return {"process": int(facts["process"]), "host": str(facts["host"]), **facts}
     except (OSError, ValueError, TypeError, KeyError):
         return {}
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _owned_by(facts: dict[str, Any], folder: Path) -> RunFolderError:

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
 from kvasir_prune import backend
 from kvasir_prune.config import RunConfig
 from kvasir_prune.experiment.adopting import adopt_training
@@ -19,6 +17,7 @@ from kvasir_prune.experiment.status import FINISHED
 from kvasir_prune.laboratory.random_removal import remove_at_random, store_of
 from kvasir_prune.laboratory.trial import Trial, training_config
 from kvasir_prune.ledger.identity import origin
+from kvasir_prune.locking import locked
 from kvasir_prune.progress import Progress
 from kvasir_prune.publish import publish_text
 
@@ -74,7 +73,7 @@ def _train(trial: Trial, progress: Progress, command: str) -> None:
     """Train the network that the trial begins with, unless another one has, or is at it."""
     folder, config = trial.trained, training_config(trial.config)
     folder.path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(_beside(folder.path)), _owned(folder):
+    with locked(_beside(folder.path)), _owned(folder):
         if not _is_beyond(reached_stage(config, folder, progress), "train"):
             _go_on(config, folder, "train", progress, command)
 

@@ -48,7 +48,11 @@ def publishing_hdf5(
         StorageError: as `publishing`.
     """
     with publishing(path, keep_previous=keep_previous, holds=holds) as temporary:
-        with _errors_of_hdf5(), h5py.File(temporary, "w", userblock_size=USER_BLOCK) as file:
+        # HDF5's own lock would guard a name that nobody else has, and fail where there are none.
+        with (
+            _errors_of_hdf5(),
+            h5py.File(temporary, "w", userblock_size=USER_BLOCK, locking=False) as file,
+        ):
             file.attrs["schema_version"] = schema_version
             yield file
         seal(temporary)
