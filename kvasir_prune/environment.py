@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
+
+from kvasir_prune.errors import BackendError
 
 VARIABLES = (
     "TF_ENABLE_ONEDNN_OPTS",
@@ -30,6 +33,9 @@ VARIABLES = (
     "JAX_DEFAULT_MATMUL_PRECISION",
     "JAX_ENABLE_X64",
     "JAX_DEFAULT_DTYPE_BITS",
+    "JAX_DISABLE_JIT",
+    "JAX_DEFAULT_PRNG_IMPL",
+    "JAX_THREEFRY_PARTITIONABLE",
 )
 INSTRUCTION_SETS = (
     "avx2",
@@ -46,6 +52,8 @@ INSTRUCTION_SETS = (
     "bf16",
 )
 """By which numerical libraries choose their kernels."""
+_own_xla_flags: list[str] = []
+"""Flags that this package has added; it always adds them, and they are no setting of a run's."""
 
 
 @contextmanager
@@ -60,8 +68,20 @@ def repeatable_sums() -> Iterator[None]:
 
 
 def found() -> dict[str, str]:
-    """Return the variables of `VARIABLES` that are set."""
-    return {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    """Return the variables of `VARIABLES` that are set, without the flags of `add_xla_flag`."""
+    values = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    if _own_xla_flags and "XLA_FLAGS" in values:
+        flags = [flag for flag in values["XLA_FLAGS"].split() if flag not in _own_xla_flags]
+        values["XLA_FLAGS"] = " ".join(flags)
+    return {name: value for name, value in values.items() if name != "XLA_FLAGS" or value}
+
+
+def add_xla_flag(flag: str) -> None:
+    """Set a flag of XLA, which reads them when it is first needed."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    if flag not in flags:
+        _own_xla_flags.append(flag)
+        os.environ["XLA_FLAGS"] = " ".join([*flags, flag])
 
 
 def restore(recorded: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
@@ -69,12 +89,25 @@ def restore(recorded: Mapping[str, str]) -> dict[str, tuple[str | None, str | No
 
     Returns:
         Variable -> its value as found and as recorded, for those that had to be changed.
+
+    Raises:
+        BackendError: the backend is loaded already, with other values.
     """
+    own = found()
     changed = {
-        name: (os.environ.get(name), recorded.get(name))
+        name: (own.get(name), recorded.get(name))
         for name in VARIABLES
-        if os.environ.get(name) != recorded.get(name)
+        if own.get(name) != recorded.get(name)
     }
+    if changed and "keras" in sys.modules:
+        name, (is_now, was) = next(iter(changed.items()))
+        raise BackendError(
+            "This process has loaded its backend with other settings, which cannot be changed.",
+            where=f"environment variable {name}",
+            got=is_now,
+            expected=was or "that it is not set",
+            fix="give the same command again: it begins with what is left, in a new process",
+        )
     for name, (_, value) in changed.items():
         if value is None:
             del os.environ[name]

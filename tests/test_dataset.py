@@ -17,7 +17,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -540,7 +542,9 @@ def test_two_runs_share_one_cache(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "cache").resolve() == (tmp_path / "b" / "cache").resolve()
 
 
-def test_other_images_or_another_side_are_another_cache(tmp_path: Path) -> None:
+def test_another_decoder_or_other_images_or_another_side_are_another_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root, shared = as_folder(image_set(), tmp_path / "set"), str(tmp_path / "shared")
     for number, changes in enumerate(({"side_px": 4}, {"side_px": 5}, {"limit_per_class": 4})):
         prepared(root, tmp_path / f"run{number}", cache_dir=shared, **changes)
@@ -554,6 +558,10 @@ def test_other_images_or_another_side_are_another_cache(tmp_path: Path) -> None:
     assert len(list(Path(shared).iterdir())) == 5
     row = row_of(changed, tmp_path / "changed")["polyps/000.png"]
     assert (changed.images[row] == colour_of(99)).all()
+    for module in (cv2, PIL):
+        monkeypatch.setattr(module, "__version__", "another")
+        prepared(root, tmp_path / module.__name__, side_px=4, cache_dir=shared)
+    assert len(list(Path(shared).iterdir())) == 7
 
 
 def test_a_shared_cache_needs_no_images_once_it_is_complete(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from kvasir_prune import environment
-from kvasir_prune.errors import DeviceError, LedgerError, StorageError
+from kvasir_prune.errors import BackendError, DeviceError, LedgerError, StorageError
 from kvasir_prune.experiment.ownership import OWNER
 from kvasir_prune.importance.measure import begun, measure
 from kvasir_prune.importance.store import ImportanceStore
@@ -262,13 +262,23 @@ def test_variables_that_can_change_bits_are_set_back(monkeypatch: pytest.MonkeyP
     assert recorded == {"XLA_FLAGS": "--one"}
     monkeypatch.setenv("XLA_FLAGS", "--another")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    changed = environment.restore(recorded)
+    with monkeypatch.context() as without_keras:
+        without_keras.delitem(sys.modules, "keras", raising=False)
+        changed = environment.restore(recorded)
     assert changed == {
         "TF_ENABLE_ONEDNN_OPTS": ("0", None),
         "XLA_FLAGS": ("--another", "--one"),
     }
     assert environment.found() == recorded
     assert environment.restore(recorded) == {}
+    monkeypatch.setitem(sys.modules, "keras", sys)
+    monkeypatch.setattr(environment, "_own_xla_flags", [])
+    environment.add_xla_flag("--of_this_package")
+    assert os.environ["XLA_FLAGS"] == "--one --of_this_package"
+    assert environment.restore(recorded) == {}
+    with pytest.raises(BackendError, match="in a new process") as refused:
+        environment.restore({**recorded, "OMP_NUM_THREADS": "7"})
+    assert refused.value.where == "environment variable OMP_NUM_THREADS"
 
 
 def test_the_processor_is_told_apart_by_what_chooses_kernels(tmp_path: Path) -> None:

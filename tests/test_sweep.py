@@ -8,6 +8,7 @@ import os
 import signal
 import statistics
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,33 @@ def test_a_trial_with_other_threads_than_its_process_is_refused(
     assert "one/seed-0000: This process has computed with another number of threads" in refused.err
     assert "runtime.threads" in refused.err
     call(*DO, cwd=tmp_path).succeeded()
+
+
+def test_a_trial_goes_on_with_the_flags_of_its_first_start(tmp_path: Path):
+    """They must be back before the backend is loaded, which reads them once."""
+    one = {"settings": {"one": {}}, "grid": {}, "seeds": 1}
+    write_sweep(tmp_path, {**one, "until": "train"})
+    call(*DO, cwd=tmp_path, TF_ENABLE_ONEDNN_OPTS="0").succeeded()
+    write_sweep(tmp_path, one)
+    asking = """
+import os, runpy
+from kvasir_prune import backend
+def load():
+    print("at the import:", os.environ.get("TF_ENABLE_ONEDNN_OPTS"), flush=True)
+    os._exit(0)
+backend.load = load
+runpy.run_module("kvasir_prune", run_name="__main__", alter_sys=True)
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", asking, *DO],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert told.stdout == "at the import: 0\n", told.stderr
 
 
 def test_a_row_holds_what_the_files_of_its_trial_say(swept: Path):

@@ -3,7 +3,7 @@
 from kvasir_prune.backend.failures import errors_named
 from kvasir_prune.backend.fitting import Steps, training_steps
 from kvasir_prune.backend.hardware import device, on_gpu
-from kvasir_prune.backend.installed import versions
+from kvasir_prune.backend.installed import code_digest, versions
 from kvasir_prune.backend.process import (
     available_threads,
     compute_in_full,
@@ -19,6 +19,7 @@ from kvasir_prune.backend.tracing import compiled, compiled_apart, compiled_arou
 __all__ = [
     "Steps",
     "available_threads",
+    "code_digest",
     "compiled",
     "compiled_apart",
     "compiled_around",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -14,19 +14,23 @@ from kvasir_prune import __version__
 from kvasir_prune.backend.process import name
 from kvasir_prune.errors import BackendError
 
-MODULES = ("keras", "numpy", "h5py", "cv2", "sklearn", "scipy")
+MODULES = (
+    *("keras", "numpy", "h5py", "cv2", "PIL", "imagehash"),
+    *("sklearn", "scipy", "statsmodels"),
+)
 BACKENDS = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("torch",)}
 """The modules of each backend, whose versions can change a result."""
-GPU_LIBRARIES = ("nvidia-", "jax-cuda")
-"""How the names of packages with cuDNN, cuBLAS and the like begin."""
+GPU_LIBRARIES = ("nvidia-cu", "nvidia-nccl", "nvidia-nv", "jax-cuda")
+"""How the names of packages with cuDNN, cuBLAS and the like begin; monitors' do not."""
 packages_distributions = cache(metadata.packages_distributions)
 """Module -> packages that bring it. Finding out takes half a second, and a sweep asks for every
 trial; what is installed does not change under a process."""
-COMPUTING_ROOMS = (
-    *("backend", "data", "evaluation", "experiment", "importance", "ledger"),
-    *("models", "pruning", "training"),
+COMPUTING = (
+    *("backend", "config", "data", "evaluation", "experiment", "importance", "ledger"),
+    *("models", "pruning", "training", "environment.py"),
+    *("report/assessment.py", "report/record.py", "report/turning_point.py"),
 )
-"""Rooms of this package whose code decides what a run finds."""
+"""Rooms and modules of this package whose code decides what a run finds."""
 
 
 def versions() -> dict[str, str]:
@@ -47,16 +51,20 @@ def versions() -> dict[str, str]:
     return {**own, "python": platform.python_version(), "backend": name(), **found}
 
 
-def code_digest(package: Path = Path(__file__).parents[1]) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256 of the code that computes.
+def code_digest(package: Path = Path(__file__).parents[1], parts: Sequence[str] = COMPUTING) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of code, by default all that computes.
 
     A version number changes when somebody thinks of it; a resumed run must not mix what two states
     of the code compute even if nobody did.
 
     Args:
         package: its folder.
+        parts: rooms and modules in it.
     """
-    files = sorted(file for room in COMPUTING_ROOMS for file in (package / room).rglob("*.py"))
+    paths = (package / part for part in parts)
+    files = sorted(
+        file for path in paths for file in ([path] if path.suffix else path.rglob("*.py"))
+    )
     texts = [f"{file.relative_to(package).as_posix()}\0{file.read_text('utf-8')}" for file in files]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from importlib import import_module
 
+from kvasir_prune.environment import add_xla_flag
 from kvasir_prune.errors import BackendError
 
 REDUCED_PRECISION = (
@@ -78,7 +79,7 @@ def configure(seed: int, threads: int) -> None:
     _pin_threads(threads)
     if name() == "jax":
         os.environ["PJRT_NPROC"] = str(threads)
-        _add_xla_flag("--xla_gpu_deterministic_ops=true")
+        add_xla_flag("--xla_gpu_deterministic_ops=true")
         # JAX would take three quarters of a GPU's memory at once, whoever else computes on it.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import keras
@@ -119,12 +120,6 @@ def _pin_threads(threads: int) -> None:
         )
 
 
-def _add_xla_flag(flag: str) -> None:
-    flags = os.environ.get("XLA_FLAGS", "")
-    if flag not in flags.split():
-        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
-
-
 def compute_in_full() -> None:
     """Switch TF32 and its like off, for the rest of the process.
 
@@ -135,7 +130,7 @@ def compute_in_full() -> None:
     for variable in REDUCED_PRECISION:
         os.environ.pop(variable, None)
     for flag in XLA_IN_FULL:
-        _add_xla_flag(flag)
+        add_xla_flag(flag)
     match name():
         case "tensorflow":
             import tensorflow as tf

@@ -11,9 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
+from kvasir_prune.backend import code_digest
 from kvasir_prune.config.data import DataConfig, FolderData
 from kvasir_prune.data.blanking import Rectangle
 from kvasir_prune.data.cache import ImageCache, build_cache, is_damaged, open_cache, refuse_bad
@@ -180,7 +183,8 @@ def _cache_key(
     blank: Sequence[Rectangle],
 ) -> str:
     made = (str(side_px), *([str([*map(list, blank)])] if blank else []))
-    known = (source.fingerprint, *made, *(f"{r.path} {r.group}" for r in records))
+    decoders = (cv2.__version__, PIL.__version__, code_digest(parts=("data",)))
+    known = (source.fingerprint, *decoders, *made, *(f"{r.path} {r.group}" for r in records))
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
 
 

@@ -66,7 +66,7 @@ class Run:
         versions = backend.versions()
         if stored and not folder.has_begun(stored):
             # The images were refused before anything was computed; a corrected key is welcome.
-            if stored["identity"] != identity(config):
+            if (stored["identity"], stored["versions"]) != (identity(config), versions):
                 folder.forget_images()
             stored = None
         if stored is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from kvasir_prune import backend
 from kvasir_prune.config import RunConfig
 from kvasir_prune.experiment.adopting import adopt_training
+from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.going_on import prepared, reached_stage
 from kvasir_prune.experiment.run_log import logging_to
@@ -87,13 +88,14 @@ def _go_on(
     *,
     trial: Trial | None = None,
 ) -> None:
+    # First of all: it sets the environment back to the trial's, which the backend reads once.
+    begun = Run(config, folder, progress, command)
     backend.load()
-    from kvasir_prune.experiment.context import Run
     from kvasir_prune.experiment.preparing import Stage
     from kvasir_prune.experiment.stages import run_stages
 
     if trial is not None:
-        adopt_training(Run(config, folder, progress, command), trial.trained)
+        adopt_training(begun, trial.trained)
     times = times_of(folder)
 
     def done(stage: Stage, seconds: float) -> None:
