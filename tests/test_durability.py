@@ -84,6 +84,23 @@ def test_a_flush_waits_for_the_commit_under_way_and_never_works_beside_it() -> N
     assert records.most == 1
 
 
+def test_a_signal_at_the_end_leaves_nothing_that_was_recorded_behind() -> None:
+    """It comes while the block waits for a commit that began before the last record."""
+    records = SlowRecords()
+
+    def record_and_end() -> None:
+        with Committer(records, 0.01) as committer:
+            committer.recorded()
+            assert records.begun.wait(PATIENCE_S)
+            committer.recorded()
+            threading.Timer(0.01, signal.raise_signal, (signal.SIGINT,)).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        record_and_end()
+    assert records.commits == 2
+    assert records.most == 1
+
+
 def test_a_commit_that_fails_is_told_at_the_next_record_or_at_the_end() -> None:
     records = Records(fails_at=1)
     with pytest.raises(StorageError), Committer(records, 0.01) as committer:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kvasir_prune.config.model import Ann, Cnn, Mlp, Vgg16
-from kvasir_prune.errors import ModelError
+from kvasir_prune.errors import DeviceError, ModelError
 from kvasir_prune.evaluation.cost import cost_of
 from kvasir_prune.evaluation.predict import predict
 from kvasir_prune.models import build, cut, mask, read_chain, weights_of
@@ -24,6 +24,32 @@ from tests.networks import CLASSES, SMALL, images_and_labels, network, randomise
 def logits(chain, weights, images) -> NDArray[np.float32]:  # type: ignore[no-untyped-def]
     rows = np.arange(len(images))
     return np.concatenate(list(predict(Section(chain), weights, images, rows, batch_size=8)))
+
+
+class Wavering(Section):
+    """Computes one of its steps otherwise every second time: its last bit is flipped."""
+
+    calls = 0
+
+    def apply(self, loaded, steps, gate=None):  # type: ignore[no-untyped-def]
+        for part in super().apply(loaded, steps, gate):
+            self.calls += 1
+            found = part.copy()
+            found.view(np.uint32)[-1, -1] ^= self.calls == 2
+            yield found
+
+
+def test_logits_that_come_out_otherwise_the_second_time_are_refused() -> None:
+    chain, (images, _) = read_chain(network("mlp")), images_and_labels(SMALL["mlp"][1], 20)
+    arguments = (weights_of(chain), images, np.arange(20))
+    steps = predict(Wavering(chain), *arguments, batch_size=8, verify_every=2)
+    with pytest.raises(DeviceError, match="image 0 and following"):
+        next(steps)
+    sound, trusted = (
+        np.concatenate(list(predict(Section(chain), *arguments, batch_size=8, verify_every=every)))
+        for every in (1, 0)
+    )
+    assert np.array_equal(sound, trusted)
 
 
 def softmax(values: NDArray[np.float32]) -> NDArray[np.float64]:

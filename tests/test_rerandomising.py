@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from kvasir_prune.config import validate
+from kvasir_prune.experiment import rerandomising
+from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.rerandomising import rerandomise
 from kvasir_prune.importance.reference import ReferenceScorer
 from kvasir_prune.importance.scoring_set import ScoringSet
@@ -40,11 +42,19 @@ def network() -> keras.Model:
     )
 
 
-def under_way(minimum: float, tries: int) -> Any:
+def under_way(folder: Path, minimum: float, tries: int) -> Any:
     asked = {"minimum_important": minimum, "tries": tries}
     changes = {"training.rerandomisation": asked, "importance.batch_size": 60, "seed": 0}
     config = validate(settings(changes), source="test")
-    return SimpleNamespace(config=config, progress=Silent(), scoring_set=lambda _: SCORING_SET)
+    files = RunFolder(folder)
+    files.training.mkdir(parents=True)
+    return SimpleNamespace(
+        config=config,
+        folder=files,
+        origin={"config": "a"},
+        progress=Silent(),
+        scoring_set=lambda _: SCORING_SET,
+    )
 
 
 def unimportant(model: keras.Model, layer: str) -> set[int]:
@@ -54,14 +64,14 @@ def unimportant(model: keras.Model, layer: str) -> set[int]:
     return {score.node for score in scores if baseline - score.loss >= LOW}
 
 
-def test_one_draw_changes_the_weights_of_unimportant_nodes_and_no_others() -> None:
+def test_one_draw_changes_the_weights_of_unimportant_nodes_and_no_others(tmp_path: Path) -> None:
     model = network()
     before = {name: model.get_layer(name).get_weights() for name in ("a", "b", "out")}
     gone = sorted(unimportant(model, "a"))
     kept = [node for node in range(6) if node not in gone]
     assert gone
     assert kept
-    run = under_way(0.99, 1)
+    run = under_way(tmp_path / "run", 0.99, 1)
     first, _ = rerandomise(run, model, run.config.training.rerandomisation)
     assert first["important_at_first"] == pytest.approx(len(kept) / 6)
     a, b = (model.get_layer(name).get_weights() for name in ("a", "b"))
@@ -78,29 +88,59 @@ def test_one_draw_changes_the_weights_of_unimportant_nodes_and_no_others() -> No
     assert (a[1] == 0).all()
 
 
-def test_it_ends_with_as_many_important_nodes_as_it_says() -> None:
+def test_it_ends_with_as_many_important_nodes_as_it_says(tmp_path: Path) -> None:
     model = network()
-    run = under_way(0.6, 200)
+    run = under_way(tmp_path / "run", 0.6, 200)
     found = rerandomise(run, model, run.config.training.rerandomisation)
     assert [layer["layer"] for layer in found] == ["a", "b"]
     last = found[-1]
     assert last["reached"]
     assert last["important"] == pytest.approx(1 - len(unimportant(model, "b")) / 8)
     assert last["important"] > 0.6
-    again = network()
+    again, run = network(), under_way(tmp_path / "another", 0.6, 200)
     assert rerandomise(run, again, run.config.training.rerandomisation) == found
     for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
         assert (one == other).all()
 
 
-def test_where_the_tries_do_not_suffice_the_best_one_stays() -> None:
+def test_where_the_tries_do_not_suffice_the_best_one_stays(tmp_path: Path) -> None:
     model = network()
-    run = under_way(0.999, 7)
+    run = under_way(tmp_path / "run", 0.999, 7)
     found = rerandomise(run, model, run.config.training.rerandomisation)
     for layer in found:
         assert layer["important"] >= layer["important_at_first"]
         assert layer["tries"] == 7 or layer["reached"]
     assert found[-1]["important"] == pytest.approx(1 - len(unimportant(model, "b")) / 8)
+
+
+def test_killed_anywhere_it_goes_on_behind_the_last_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure, measured = rerandomising._unimportant, 0
+    left: float = math.inf
+
+    def until_killed(*arguments: Any) -> tuple[int, ...]:
+        nonlocal left, measured
+        left, measured = left - 1, measured + 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    monkeypatch.setattr(rerandomising, "_unimportant", until_killed)
+    whole, run = network(), under_way(tmp_path / "whole", 0.999, 4)
+    asked = run.config.training.rerandomisation
+    expected, measurements = rerandomise(run, whole, asked), measured
+    assert measurements == sum(1 + layer["tries"] for layer in expected) > 5
+    for killed_at in range(measurements):
+        run = under_way(tmp_path / f"killed-{killed_at}", 0.999, 4)
+        left, measured = killed_at, 0
+        with pytest.raises(KeyboardInterrupt):
+            rerandomise(run, network(), asked)
+        left, model = math.inf, network()
+        assert rerandomise(run, model, asked) == expected
+        assert measured == measurements + 1
+        for one, other in zip(model.get_weights(), whole.get_weights(), strict=True):
+            assert (one == other).all()
 
 
 def test_a_run_begins_with_the_weights_that_were_drawn(server: Server, tmp_path: Path) -> None:
@@ -122,3 +162,4 @@ def test_a_run_begins_with_the_weights_that_were_drawn(server: Server, tmp_path:
     changed = (plain[0] != drawn[0]).any(axis=0)
     assert changed.mean() == pytest.approx(1 - told["important_at_first"])
     assert 0 < changed.sum() < 128
+    assert not (tmp_path / "drawn" / "training" / "initial_weights.partial.h5").exists()

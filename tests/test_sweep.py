@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import yaml
 
-from kvasir_prune.config.sweep import load_sweep
+from kvasir_prune.config.sweep import RandomRemoval, load_sweep
 from kvasir_prune.laboratory.forecast import seconds_left
 from kvasir_prune.laboratory.random_removal import DrawStore
 from kvasir_prune.laboratory.trial import trials_of
@@ -422,13 +422,40 @@ def test_nodes_removed_at_random_are_measured_as_the_thesis_does(server: Server,
 
 
 def test_draws_remember_how_small_their_steps_had_become(tmp_path: Path) -> None:
-    store = DrawStore(tmp_path / "random_removal.h5", {"weights": "a"})
+    path, asked = tmp_path / "random_removal.h5", RandomRemoval(nodes=[1], repetitions=3)
+    store = DrawStore(path, {"weights": "a"})
     store.record(1, 0, LossAccuracy(1.0, 0.5))
     store.halvings = 2
     store.commit()
-    assert DrawStore(tmp_path / "random_removal.h5", {"weights": "a"}).halvings == 2
-    others = DrawStore(tmp_path / "random_removal.h5", {"weights": "b"})
-    assert (len(others), others.halvings) == (0, 0)
+    again = DrawStore(path, {"weights": "a"})
+    assert (again.missing(asked), again.halvings) == (((1, 1), (1, 2)), 2)
+    others = DrawStore(path, {"weights": "b"})
+    assert (len(others.missing(asked)), others.halvings, others.is_foreign) == (3, 0, True)
+
+
+def test_more_draws_go_on_from_those_that_are_there_and_damaged_ones_are_kept(
+    server: Server, tmp_path: Path
+) -> None:
+    changes = {"settings": {}, "grid": {}, "until": "train", "seeds": 1}
+    path = trial(tmp_path, "run", 0) / "random_removal.h5"
+
+    def draws(nodes: list[int], repetitions: int) -> dict[tuple[int, int], float]:
+        asked = {"nodes": nodes, "repetitions": repetitions}
+        write_sweep(tmp_path, {**changes, "random_removal": asked})
+        server.call(*DO, cwd=tmp_path).succeeded()
+        with h5py.File(path) as file:
+            rows = file["draws"][:]
+        return {(row["nodes"], row["number"]): row["loss"] for row in rows}
+
+    few = draws([2], 3)
+    many = draws([1, 2], 5)
+    assert set(many) == {(nodes, number) for nodes in (1, 2) for number in range(5)}
+    assert {place: many[place] for place in few} == few
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert draws([1, 2], 5) == many
+    assert path.with_name("random_removal.damaged-1.h5").read_bytes() == content
 
 
 def test_too_many_nodes_to_draw_are_told(server: Server, tmp_path: Path):

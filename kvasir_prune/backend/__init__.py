@@ -1,6 +1,6 @@
 """The one place that knows which backend Keras runs on; nothing else imports TensorFlow or JAX."""
 
-from kvasir_prune.backend.failures import errors_named
+from kvasir_prune.backend.failures import computes_wrong, errors_named
 from kvasir_prune.backend.fitting import Steps, training_steps
 from kvasir_prune.backend.hardware import device, on_gpu
 from kvasir_prune.backend.installed import code_digest, versions
@@ -24,6 +24,7 @@ __all__ = [
     "compiled_apart",
     "compiled_around",
     "compute_in_full",
+    "computes_wrong",
     "configure",
     "device",
     "errors_named",

@@ -35,6 +35,23 @@ DEVICE_WORDS = (
 """Likewise, when a GPU or its driver fails, or is so full that its libraries do not start."""
 
 
+def computes_wrong(what: str, *, where: str, got: str | None = None) -> DeviceError:
+    """Return the error of a device that computed one thing twice and came to two results.
+
+    Args:
+        what: it computed.
+        where: layer and node, or images.
+        got: both results, where they can be shown.
+    """
+    return DeviceError(
+        f"The device computes wrong: the same {what} came out otherwise the second time.",
+        where=where,
+        got=got,
+        expected="the same bits; nothing of it was recorded",
+        fix="give the same command again, on another device if it happens often",
+    )
+
+
 @contextmanager
 def errors_named(where: str) -> Iterator[None]:
     """Raise our own errors where the backend fails, and where NumPy or Python has no memory.

@@ -131,8 +131,9 @@ class PruningConfig(Section):
     commit_every_s: Annotated[float, Field(ge=0.0)] = Field(default=1.0, json_schema_extra=COSMETIC)
     """Seconds between two publications of the ledger, at most, while scores arrive."""
     verify_every: Annotated[int, Field(ge=0)] = Field(default=10, json_schema_extra=COSMETIC)
-    """Every so manieth loss, of a removal or of a node whose importance is measured, is computed
-    twice before it is recorded, against a device that computes wrong without saying so; 0 never."""
+    """Every so manieth loss, of a removal or of a node whose importance is measured, and every so
+    manieth step of the evaluation, is computed twice before it is recorded, against a device that
+    computes wrong without saying so; 0 never."""
 
     @model_validator(mode="after")
     def _keys_are_of_the_strategy(self) -> PruningConfig:

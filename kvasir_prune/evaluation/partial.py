@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kvasir_prune.errors import LedgerError
 from kvasir_prune.ledger.hdf5_file import publishing_hdf5, reading_hdf5
 
 SCHEMA_VERSION = 1
@@ -21,21 +20,21 @@ Parts = tuple[NDArray[np.float32], ...]
 
 
 class PartialLogits:
-    """What is computed so far; a file that is damaged or of another run counts as none.
+    """What is computed so far; a file of another run counts as none.
 
     Args:
         path: of the file; read if it exists.
         origin: digests of all that the logits are a function of.
+
+    Raises:
+        LedgerError: the file is damaged.
     """
 
     def __init__(self, path: Path, origin: Mapping[str, str]) -> None:
         self._path, self._origin = path, json.dumps(origin, sort_keys=True)
         self._parts: dict[tuple[str, str], Parts] = {}
-        try:
-            if path.exists():
-                self._read()
-        except LedgerError:
-            self._parts = {}
+        if path.exists():
+            self._read()
 
     def count(self, split: str, moment: str) -> int:
         """Return for how many images of a split, from the first on, the logits are there."""

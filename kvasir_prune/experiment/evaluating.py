@@ -92,7 +92,14 @@ def _write_logits(run: Run, pruned: Any, ledger: HDF5Ledger) -> None:
                 begun = partial.count(name, moment)
                 task.advance(begun)
                 rows = dataset.rows[name][begun:]
-                for part in predict(network, weights, dataset.images, rows, batch_size=batch_size):
+                for part in predict(
+                    network,
+                    weights,
+                    dataset.images,
+                    rows,
+                    batch_size=batch_size,
+                    verify_every=run.config.pruning.verify_every,
+                ):
                     partial.record(name, moment, part)
                     committer.recorded()
                     task.advance(len(part))

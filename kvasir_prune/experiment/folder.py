@@ -62,6 +62,11 @@ class RunFolder:
         return self.training / "initial_weights.json"
 
     @property
+    def drawn_weights(self) -> Path:
+        """Initial weights while they are drawn anew (HDF5)."""
+        return self.training / "initial_weights.partial.h5"
+
+    @property
     def data_check(self) -> Path:
         """Whether a comparison on the images can be trusted (JSON)."""
         return self.path / "data_check.json"

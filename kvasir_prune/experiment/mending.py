@@ -77,7 +77,8 @@ def mend_files(folder: RunFolder, record: Mapping[str, Any]) -> Iterator[str]:
     if whole and _is_of_another_version(folder.data_check):
         yield "The images were checked by another version: they are checked anew"
         record = folder.forget(record, folder.data_check, *folder.report_files)
-    sealed = (folder.evaluation, folder.thumbnails)
+    under_way = (folder.drawn_weights, folder.partial_logits)
+    sealed = (folder.evaluation, folder.thumbnails, *under_way)
     for path in (folder.data_check, folder.pruned, folder.cost, folder.latency, *sealed):
         if _is_other(record, path) or (path in sealed and is_damaged(path, check_seal)):
             kept = set_aside(path).name

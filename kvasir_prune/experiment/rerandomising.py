@@ -8,8 +8,8 @@ the tries are bounded; and where they do not suffice, the best try stays, not th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,33 +17,17 @@ from numpy.typing import NDArray
 
 from kvasir_prune.config.method import Rerandomisation
 from kvasir_prune.experiment.context import Run
+from kvasir_prune.experiment.drawn_weights import DrawnWeights, Draws, LayerDraws
+from kvasir_prune.ledger.committer import Committer
 from kvasir_prune.models import Hidden, read_chain
 
 Kernel = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class LayerDraws:
-    """What came of one layer.
-
-    Attributes:
-        layer: its name.
-        important_at_first, important: shares of its nodes, of the initial weights and at the end.
-        tries: how often weights were drawn.
-        reached: whether the share that was asked for is exceeded.
-    """
-
-    layer: str
-    important_at_first: float
-    important: float
-    tries: int
-    reached: bool
-
-
 def rerandomise(run: Run, model: Any, asked: Rerandomisation) -> list[dict[str, Any]]:
     """Draw the weights of unimportant nodes anew, layer by layer, from the first to the last.
 
-    A function of the configuration: killed, it is done again to the same weights.
+    Every try is committed; killed, it goes on behind the last one, to the same weights.
 
     Args:
         run: gives the scoring set, the threshold and the seed.
@@ -52,60 +36,84 @@ def rerandomise(run: Run, model: Any, asked: Rerandomisation) -> list[dict[str, 
 
     Returns:
         A `LayerDraws` for every hidden layer, first to last, as JSON values.
+
+    Raises:
+        LedgerError: the file of the tries is damaged.
     """
-    found = []
-    hidden = read_chain(model).hidden
-    with run.progress.task("Initial weights drawn anew", len(hidden)) as task:
-        for number, layer in enumerate(hidden):
-            drawn = _layer(run, model, layer, number, asked)
-            found.append(asdict(drawn))
-            task.advance(layer=layer.name, important=f"{drawn.important:.0%}")
-            if not drawn.reached:
-                run.progress.note(
-                    f"{layer.name}: {drawn.important:.0%} of the nodes are important, not more "
-                    f"than {asked.minimum_important:.0%}; tries: {drawn.tries}"
-                )
-    return found
+    store, hidden = DrawnWeights(run.folder.drawn_weights, run.origin), read_chain(model).hidden
+    begun = store.last or Draws(model.get_weights())
+    model.set_weights(begun.weights)
+    with (
+        run.progress.task("Initial weights drawn anew", len(hidden)) as task,
+        Committer(store, run.config.pruning.commit_every_s) as committer,
+    ):
+        task.advance(len(begun.done))
+        done = begun.done
+        for store.last in _tries(run, model, hidden, asked, begun):
+            committer.recorded()
+            for drawn in store.last.done[len(done) :]:
+                task.advance(layer=drawn.layer, important=f"{drawn.important:.0%}")
+                if not drawn.reached:
+                    run.progress.note(
+                        f"{drawn.layer}: {drawn.important:.0%} of the nodes are important, not "
+                        f"more than {asked.minimum_important:.0%}; tries: {drawn.tries}"
+                    )
+            done = store.last.done
+    return [asdict(one) for one in done]
 
 
-def _layer(run: Run, model: Any, hidden: Hidden, number: int, asked: Rerandomisation) -> LayerDraws:
-    first = unimportant = _unimportant(run, model, hidden)
-    fewest, best, tries = len(first), model.get_weights(), 0
-    while tries < asked.tries and _share(hidden, unimportant) <= asked.minimum_important:
-        generator = np.random.default_rng([run.config.seed, 7, number, tries])
-        _draw(model, hidden, unimportant, generator, incoming=number == 0)
-        tries += 1
-        unimportant = _unimportant(run, model, hidden)
-        if len(unimportant) < fewest:
-            fewest, best = len(unimportant), model.get_weights()
-    model.set_weights(best)
-    important = 1 - fewest / hidden.nodes
-    return LayerDraws(
-        hidden.name,
-        _share(hidden, first),
-        important,
-        tries,
-        important > asked.minimum_important,
-    )
+def _tries(
+    run: Run, model: Any, hidden: Sequence[Hidden], asked: Rerandomisation, draws: Draws
+) -> Iterator[Draws]:
+    """Yield what every step leaves: nodes measured, weights drawn, or a layer finished."""
+    while len(draws.done) < len(hidden):
+        number = len(draws.done)
+        layer, nodes = hidden[number], draws.unimportant
+        if nodes is None:
+            nodes = _unimportant(run, model, layer)
+            draws = replace(
+                draws,
+                unimportant=nodes,
+                first=len(nodes),
+                fewest=len(nodes),
+                best=draws.weights,
+            )
+        elif draws.tries < asked.tries and _share(layer, nodes) <= asked.minimum_important:
+            generator = np.random.default_rng([run.config.seed, 7, number, draws.tries])
+            _draw(model, layer, nodes, generator, incoming=number == 0)
+            nodes, weights = _unimportant(run, model, layer), model.get_weights()
+            draws = replace(draws, weights=weights, tries=draws.tries + 1, unimportant=nodes)
+            if len(nodes) < draws.fewest:
+                draws = replace(draws, fewest=len(nodes), best=weights)
+        else:
+            model.set_weights(draws.best)
+            draws = Draws(draws.best, (*draws.done, _finished(layer, draws, asked)))
+        yield draws
+
+
+def _finished(layer: Hidden, draws: Draws, asked: Rerandomisation) -> LayerDraws:
+    first, important = (1 - number / layer.nodes for number in (draws.first, draws.fewest))
+    reached = important > asked.minimum_important
+    return LayerDraws(layer.name, first, important, draws.tries, reached)
 
 
 def _share(hidden: Hidden, unimportant: Sequence[int]) -> float:
     return 1 - len(unimportant) / hidden.nodes
 
 
-def _unimportant(run: Run, model: Any, hidden: Hidden) -> list[int]:
+def _unimportant(run: Run, model: Any, hidden: Hidden) -> tuple[int, ...]:
     """Return the nodes of a layer that are zero or worse, in the network as it stands."""
     from kvasir_prune.importance.scorers import scorer_of
 
     settings = run.config.importance
     scorer = scorer_of(settings, read_chain(model), run.scoring_set(settings.split))
     baseline, nodes = scorer.evaluate({}).loss, tuple(range(hidden.nodes))
-    found = []
+    found = list[int]()
     while nodes:
         scored = scorer.score(hidden.name, {}, nodes[: scorer.block_width(hidden.name)])
         found += [one.node for one in scored if baseline - one.loss >= settings.low]
         nodes = nodes[len(scored) :]
-    return found
+    return tuple(found)
 
 
 def _draw(

@@ -97,7 +97,7 @@ def _open_ledger(run: Run) -> HDF5Ledger:
     if path.exists():
         ledger = HDF5Ledger(path)
         _check_origin(run, ledger.identity, path)
-        if not ledger.state.finished:
+        if not (ledger.state.finished and run.folder.evaluation.exists()):
             check_ledger(run.scorer, ledger, tolerance=run.tolerance)
         return ledger
     run.forget(*run.folder.made_from_ledger)

@@ -74,6 +74,7 @@ def train_network(run: Run) -> None:
                     run.progress.note(_epoch_line(history[-1]))
         publish_model(model, folder.model)
         run.seal(folder.history, folder.model)
+        folder.drawn_weights.unlink(missing_ok=True)
     _ = run.chain
 
 

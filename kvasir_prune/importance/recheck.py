@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kvasir_prune.errors import DeviceError
+from kvasir_prune.backend import computes_wrong
 from kvasir_prune.importance.scorer import Nodes, Scorer
 from kvasir_prune.types import Scored
 
@@ -35,10 +35,8 @@ def check_again(scorer: Scorer, layer: str, removed: Nodes, accepted: Sequence[S
     found = again(scorer, layer, removed, [one.node for one in accepted]) or accepted
     for first, second in zip(accepted, found, strict=True):
         if (first.loss, first.accuracy) != (second.loss, second.accuracy):
-            raise DeviceError(
-                "The device computes wrong: the same loss came out otherwise the second time.",
+            raise computes_wrong(
+                "loss",
                 where=f"layer {layer}, node {first.node}",
                 got=f"{first.loss!r}, then {second.loss!r}",
-                expected="the same bits; nothing of it was recorded",
-                fix="give the same command again, on another device if it happens often",
             )

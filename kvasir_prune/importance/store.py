@@ -150,7 +150,9 @@ class ImportanceStore:
         Raises:
             StorageError: the file system does not take it; the commit before stands.
         """
-        halvings, measured = self.halvings, self._measured
+        # In this order: a score must not be committed without the halving that it came behind.
+        measured = self._measured
+        halvings = self.halvings
         counts = self._counts(measured)
         none = ClassCounts(-1, -1, -1)
         rows = [

@@ -45,7 +45,7 @@ def draws_of(trial: Trial) -> list[Row]:
     asked, record = trial.random_removal, trial.folder.read_record()
     if asked is None or record is None:
         return []
-    table = store_of(trial.folder, asked, origin(record)).table
+    table = store_of(trial.folder, asked, origin(record)).table(asked)
     names = table.dtype.names or ()
     own = {"setting": trial.group, "seed": trial.config.seed}
     return [{**own, **dict(zip(names, row.item(), strict=True))} for row in table]

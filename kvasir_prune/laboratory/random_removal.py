@@ -2,13 +2,14 @@
 
 Nothing is removed for good: every draw is one evaluation of the trained network. Layout of
 `random_removal.h5`: /draws, a row each (nodes, number, loss, accuracy) with a CRC-32; attributes
-`origin`, the digests of the run and what was asked for, and `halvings`.
+`origin`, the digests of the run and the images measured on, and `halvings`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -20,47 +21,51 @@ from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.strategies import check_nodes
 from kvasir_prune.ledger.committer import Committer
 from kvasir_prune.ledger.hdf5_file import publishing_hdf5, reading_hdf5
+from kvasir_prune.ledger.recovery import set_aside
 from kvasir_prune.ledger.tables import Table, read_table, table
 from kvasir_prune.pruning.random_removal import draw
 from kvasir_prune.types import LossAccuracy
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE = "random_removal.h5"
 DRAWS = np.dtype([("nodes", "<i4"), ("number", "<i4"), ("loss", "<f8"), ("accuracy", "<f8")])
+Place = tuple[int, int]
+"""How many nodes a draw takes, and its number among the draws of so many."""
 
 
 class DrawStore:
     """Losses and accuracies of draws with a file behind them; a file of others counts as none.
 
+    A draw is a function of the run, how many nodes it takes, and its number: what was asked for
+    later goes on from what was asked for before.
+
     Args:
         path: of the file; read if it exists.
-        origin: digests of the run, and what is asked for.
+        origin: digests of the run, and the images measured on.
 
     Attributes:
         halvings: how often the scorer's steps had been halved for want of memory by the last draw.
+        is_foreign: whether the file is damaged, or of another network or other versions.
     """
 
     def __init__(self, path: Path, origin: Mapping[str, str]) -> None:
-        self._path, self._origin = path, json.dumps(origin, sort_keys=True)
-        self._rows: tuple[tuple[int, int, float, float], ...] = ()
+        self.path, self._origin = path, json.dumps(origin, sort_keys=True)
+        self._rows: dict[Place, LossAccuracy] = {}
         self.halvings = 0
-        try:
-            if path.exists():
-                self._read()
-        except LedgerError:
-            self._rows, self.halvings = (), 0
+        self.is_foreign = path.exists() and not self._read()
 
-    def __len__(self) -> int:
-        return len(self._rows)
+    def missing(self, asked: RandomRemoval) -> tuple[Place, ...]:
+        """Return which draws are not there, in order."""
+        return tuple(place for place in _draws(asked) if place not in self._rows)
 
-    @property
-    def table(self) -> Table:
-        """All draws, with the columns of `DRAWS`."""
-        return np.array(list(self._rows), DRAWS)
+    def table(self, asked: RandomRemoval) -> Table:
+        """All draws that are there of those asked for, with the columns of `DRAWS`."""
+        known = [place for place in _draws(asked) if place in self._rows]
+        return np.array([(*place, *astuple(self._rows[place])) for place in known], DRAWS)
 
     def record(self, nodes: int, number: int, value: LossAccuracy) -> None:
         """Add a draw; it is durable after the next `commit`."""
-        self._rows = (*self._rows, (nodes, number, value.loss, value.accuracy))
+        self._rows[nodes, number] = value
 
     def commit(self) -> None:
         """Publish all draws.
@@ -68,23 +73,28 @@ class DrawStore:
         Raises:
             StorageError: the file system does not take it.
         """
-        rows = self._rows
-        with publishing_hdf5(self._path, SCHEMA_VERSION, holds={"draws": len(rows)}) as file:
+        rows = [(*place, *astuple(value)) for place, value in tuple(self._rows.items())]
+        with publishing_hdf5(self.path, SCHEMA_VERSION, holds={"draws": len(rows)}) as file:
             file.attrs["origin"], file.attrs["halvings"] = self._origin, self.halvings
             file.create_dataset("draws", data=table(DRAWS, rows))
 
-    def _read(self) -> None:
-        with reading_hdf5(self._path, SCHEMA_VERSION) as file:
-            if file.attrs["origin"] == self._origin:
-                rows = read_table(file, "draws", DRAWS, self._path)
-                self._rows = tuple(row.item() for row in rows)
-                self.halvings = int(file.attrs.get("halvings", 0))
+    def _read(self) -> bool:
+        try:
+            with reading_hdf5(self.path, SCHEMA_VERSION) as file:
+                if file.attrs["origin"] != self._origin:
+                    return False
+                rows = [row.item() for row in read_table(file, "draws", DRAWS, self.path)]
+                self.halvings = int(file.attrs["halvings"])
+        except LedgerError:
+            return False
+        self._rows = {(nodes, number): LossAccuracy(*value) for nodes, number, *value in rows}
+        return True
 
 
 def store_of(folder: RunFolder, asked: RandomRemoval, origin: Mapping[str, str]) -> DrawStore:
-    """Return what is there of a trial's draws; raises `StorageError`."""
-    known = {"asked": asked.model_dump_json(), **{k: origin[k] for k in ("split", "weights")}}
-    return DrawStore(folder.path / FILE, known)
+    """Return what is there of a trial's draws."""
+    digests = {key: origin[key] for key in ("split", "weights", "versions")}
+    return DrawStore(folder.path / FILE, {"measured_on": asked.split, **digests})
 
 
 def remove_at_random(run: Run, asked: RandomRemoval) -> None:
@@ -96,28 +106,34 @@ def remove_at_random(run: Run, asked: RandomRemoval) -> None:
 
     Raises:
         ModelError: the network has not so many nodes to give.
+        StorageError: the file system does not take the draws.
     """
     layers = [hidden.size for hidden in run.chain.hidden]
     check_nodes(max(asked.nodes), layers, where="random_removal.nodes")
     store = store_of(run.folder, asked, run.origin)
-    wanted = list(_draws(asked))
+    if store.is_foreign:
+        kept = set_aside(store.path).name
+        run.progress.note(f"{FILE} is damaged, or another network's, and kept as {kept}")
+    missing = store.missing(asked)
     scorer, last = run.scorer_on(asked.split), layers[-1].name
     scorer.halve(last, store.halvings)
     with (
-        run.progress.task("Nodes removed at random", len(wanted)) as task,
+        run.progress.task("Nodes removed at random", asked.draws) as task,
         Committer(store, run.config.pruning.commit_every_s) as committer,
     ):
-        task.advance(len(store))
-        for nodes, number in wanted[len(store) :]:
+        task.advance(asked.draws - len(missing))
+        for nodes, number in missing:
             drawn = draw(run.config.seed, layers, nodes, number)
             removed = {layer.name: of_it for layer, of_it in zip(layers, drawn, strict=True)}
-            store.record(nodes, number, scorer.evaluate_unordered(removed))
+            value = scorer.evaluate_unordered(removed)
+            # First: a draw must not be committed without the halving that it came behind.
             store.halvings = scorer.halvings(last)
+            store.record(nodes, number, value)
             committer.recorded()
             task.advance(nodes=nodes)
 
 
-def _draws(asked: RandomRemoval) -> Iterator[tuple[int, int]]:
+def _draws(asked: RandomRemoval) -> Iterator[Place]:
     for nodes in asked.nodes:
         for number in range(asked.repetitions):
             yield nodes, number

@@ -53,7 +53,7 @@ def is_done(trial: Trial, reached: str | None) -> bool:
     asked, record = trial.random_removal, trial.folder.read_record()
     if record is None or not _is_beyond(reached, trial.until):
         return False
-    return asked is None or len(store_of(trial.folder, asked, origin(record))) == asked.draws
+    return asked is None or not store_of(trial.folder, asked, origin(record)).missing(asked)
 
 
 def _is_beyond(reached: str | None, until: str) -> bool:

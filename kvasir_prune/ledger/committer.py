@@ -78,11 +78,14 @@ class Committer:
         try:
             if self._thread.ident is not None:
                 self._thread.join()
-            if self._error is not None:
-                raise self._error
-            self._commit()
         finally:
-            _AT_WORK.discard(self)
+            # Even if a signal ends the waiting.
+            try:
+                if self._error is not None:
+                    raise self._error
+                self._commit()
+            finally:
+                _AT_WORK.discard(self)
 
     def _work(self) -> None:
         due = time.monotonic() + self._every_s
