@@ -21,7 +21,7 @@ def sections(sweeps: Path) -> Iterator[str]:
     Args:
         sweeps: folder of the sweeps of configs/chapter4.
     """
-    yield from _findings(list(findings(sweeps)))
+    yield from _findings(findings(sweeps))
     for folder in sorted(sweeps.glob("4_*")):
         if (folder / "tables" / "comparison.csv").exists():
             yield from _sweep(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -20,9 +21,12 @@ import pytest
 import yaml
 
 from kvasir_prune.config.sweep import RandomRemoval, load_sweep
+from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.laboratory.forecast import seconds_left
 from kvasir_prune.laboratory.random_removal import DrawStore
+from kvasir_prune.laboratory.stage_times import TIMED, StageTimes, times_of
 from kvasir_prune.laboratory.trial import trials_of
+from kvasir_prune.ledger import run_record
 from kvasir_prune.pruning.random_removal import draw
 from kvasir_prune.types import LayerSize, LossAccuracy
 from tests.cli_runs import (
@@ -228,6 +232,63 @@ def _without_times(row: Mapping[str, str]) -> dict[str, str] | None:
     return {key: value for key, value in row.items() if not key.startswith("seconds.")}
 
 
+def test_trials_of_other_versions_are_not_mixed_with_new_ones(
+    swept: Path, tmp_path: Path, server: Server
+):
+    def row() -> dict[str, str]:
+        rows = {(row["setting"], row["seed"]): row for row in table(tmp_path, "trials")}
+        return rows[SETTINGS[0], "1"]
+
+    shutil.copytree(swept, tmp_path, dirs_exist_ok=True)
+    before = row()
+    path = trial(tmp_path, SETTINGS[0], 1) / "run.json"
+    record = run_record.read(path)
+    assert record is not None
+    run_record.write(path, {**record, "versions": {**record["versions"], "keras": "3.0.0"}})
+    server.call(*DO, cwd=tmp_path).succeeded()
+    # The network that it began with is not there: no other one's training counts as its own.
+    assert row() == {**before, "seconds.train": ""}
+    write_sweep(tmp_path, {"seeds": 3})
+    refused = server.call(*DO, cwd=tmp_path)
+    refused.refused("another set of versions", "keras: it has '3.0.0'", "--folder")
+    server.call(*DO, "--tables", cwd=tmp_path).succeeded()
+
+
+def test_images_in_two_places_are_two_networks(tmp_path: Path):
+    write_sweep(
+        tmp_path,
+        {
+            "run": settings({"data": {"source": "image_folder", "root": "a"}}, SWEEP["run"]),
+            "settings": {"a": {}, "b": {"data.root": "b"}},
+            "grid": {},
+        },
+    )
+    trials = list(trials_of(load_sweep(tmp_path / "sweep.yaml"), tmp_path, tmp_path))
+    assert len({one.trained.path for one in trials}) == 4
+
+
+def test_the_time_of_a_stage_that_a_kill_cut_is_known_in_part_only(tmp_path: Path):
+    folder = RunFolder(tmp_path)
+    first = StageTimes(folder)
+    first.done("train", 1.0)
+    first.done("importance", 2.0)
+    second = StageTimes(folder)
+    for stage in TIMED:
+        second.done(stage, 4.0)
+    second.end()
+    third = StageTimes(folder)
+    third.end()
+    assert times_of(folder) == {
+        "train": 5.0,
+        "importance": 6.0,
+        "prune": 4.0,
+        "evaluate": 4.0,
+        "report": 4.0,
+    }
+    assert "prune" not in times_of(folder, whole=True)
+    assert set(times_of(folder, whole=True)) == set(TIMED) - {"prune"}
+
+
 def test_the_time_left_is_that_of_the_trials_and_networks_that_are_done(tmp_path: Path):
     """Two settings share a network of each of three seeds; by hand: 2 x 3 + 2 x 5 + 2 x 30."""
     write_sweep(tmp_path, {"grid": {}, "seeds": 3})
@@ -235,7 +296,7 @@ def test_the_time_left_is_that_of_the_trials_and_networks_that_are_done(tmp_path
 
     def took(folder: Path, seconds: float) -> None:
         folder.mkdir(parents=True)
-        (folder / "times.json").write_text(json.dumps({"train": seconds}))
+        (folder / "times.json").write_text(json.dumps({"seconds": {"train": seconds}}))
 
     done, missing = trials[:2], trials[2:]
     assert {one.config.seed for one in done} == {0}
@@ -337,6 +398,13 @@ def test_a_cluster_that_does_not_answer_is_told(server: Server, tmp_path: Path, 
     write_sweep(tmp_path, {})
     told = server.call(*DO, "--address", address, cwd=tmp_path)
     told.refused("does not answer", address, fact)
+
+
+def test_more_gpus_than_any_machine_has_are_told(server: Server, tmp_path: Path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    write_sweep(tmp_path, {})
+    told = server.call(*DO, "--gpus-per-trial", "64", cwd=tmp_path)
+    told.refused("more GPUs than any machine", "found: 64", "--gpus-per-trial")
 
 
 def test_workers_killed_in_the_middle_go_on_from_their_ledgers(swept: Path, tmp_path: Path):

@@ -65,9 +65,9 @@ def sweep(
     seeds. Called again, the sweep does what is missing; settings and seeds
     may be added.
 
-    With --workers or --address the trials run on Ray (pip install
-    'kvasir-prune\[ray]'), each with one thread unless runtime.threads says
-    otherwise; on a cluster, in a folder that all its machines share.
+    With --workers, --address or --gpus-per-trial the trials run on Ray (pip
+    install 'kvasir-prune\[ray]'), each with one thread unless runtime.threads
+    says otherwise; on a cluster, in a folder that all its machines share.
     """
     # Not before it is asked for: pandas would make every other command wait.
     from kvasir_prune.laboratory.on_ray import on_ray
@@ -86,7 +86,7 @@ def sweep(
         done = [one.trial for one in standings(found, place, shared) if one.done]
         print(publish_tables(found, done, place.tables))
         return
-    several = workers > 1 or address is not None
+    several = workers > 1 or address is not None or gpus > 0
     worker = on_ray(workers, address=address, gpus=gpus) if several else one_by_one()
     progress = RichProgress(console)
     with telling_how_to_go_on(), interruptible(farewell):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from kvasir_prune.laboratory.stage_times import times_of
 from kvasir_prune.laboratory.trial import Trial
-from kvasir_prune.laboratory.working import times_of
 
 TRAIN = "train"
 """The stage that trials share."""

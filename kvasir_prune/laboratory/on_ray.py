@@ -10,7 +10,7 @@ import logging
 import os
 import platform
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -57,6 +57,7 @@ def on_ray(workers: int, *, address: str | None = None, gpus: float = 0.0) -> Wo
         threads = max(trial.config.runtime.threads or 1 for trial in trials)
         _start(ray, address, workers * threads)
         try:
+            _refuse_too_much(ray, {"CPU": threads, "GPU": gpus})
             yield from _done(ray, trials, command, {"num_cpus": threads, "num_gpus": gpus})
         finally:
             ray.shutdown()
@@ -95,6 +96,20 @@ def _reach(address: str) -> None:
     if place.hostname is None or place.port is None:
         raise ValueError("an address looks like HOST:PORT, ray://HOST:PORT or auto")
     socket.create_connection((place.hostname, place.port), timeout=ANSWERS_WITHIN_S).close()
+
+
+def _refuse_too_much(ray: Any, asked: Mapping[str, float]) -> None:
+    """Refuse what no machine has: Ray would wait for one without a word."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for kind, number in asked.items():
+        most = max((machine.get(kind, 0.0) for machine in machines), default=0.0)
+        if number > most:
+            raise LaboratoryError(
+                f"A trial asks for more {kind}s than any machine of Ray has.",
+                got=f"{number:g}",
+                expected=f"at most {most:g}",
+                fix="lower --gpus-per-trial or runtime.threads, or start Ray where there are more",
+            )
 
 
 def _done(

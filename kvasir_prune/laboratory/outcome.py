@@ -13,8 +13,8 @@ from kvasir_prune.evaluation.metrics import class_accuracies, confusion_matrix, 
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.laboratory.random_removal import store_of
+from kvasir_prune.laboratory.stage_times import times_of
 from kvasir_prune.laboratory.trial import Trial
-from kvasir_prune.laboratory.working import times_of
 from kvasir_prune.ledger import HDF5Ledger
 from kvasir_prune.ledger.identity import origin
 from kvasir_prune.training.history import best_epoch, read_csv
@@ -34,9 +34,11 @@ def outcome_of(trial: Trial) -> Row:
     row |= dict(_pruning(folder))
     row |= dict(_evaluation(folder))
     row |= dict(_training(trial))
-    training = {name: s for name, s in times_of(trial.trained).items() if name == "train"}
-    for stage, seconds in (times_of(folder) | training).items():
-        row[f"seconds.{stage}"] = seconds
+    # A trial's own training is the reading of the network that it shares.
+    trained = times_of(trial.trained, whole=True).get("train")
+    for stage, seconds in {**times_of(folder, whole=True), "train": trained}.items():
+        if seconds is not None:
+            row[f"seconds.{stage}"] = seconds
     return row
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import ttest_ind_from_stats
 from statsmodels.stats.multitest import multipletests
 
@@ -17,6 +18,8 @@ STATISTICS = ("count", "mean", "std", "min", "25%", "50%", "75%", "max")
 KEYS = ("setting", "seed", "nodes", "quantity")
 """Columns that say what a row is about; the seed, which published rows lack, and the number of
 nodes only where nodes were removed at random."""
+ROUNDING = 1e-12
+"""Largest standard deviation, relative to the mean or to 1, that equal numbers may seem to have."""
 NEEDED = ("setting", "quantity", "count", "mean", "source")
 
 
@@ -102,9 +105,16 @@ def _welch(both: pd.DataFrame) -> pd.Series:
     others = [both[f"published.{name}"].to_numpy(float) for name in names]
     with np.errstate(divide="ignore", invalid="ignore"):
         p = ttest_ind_from_stats(*own, *others, equal_var=False).pvalue
-    varies = np.nan_to_num(own[1]) + np.nan_to_num(others[1]) > 0
+    varies = _is_spread(own) | _is_spread(others)
     enough = (own[2] > 1) & (others[2] > 1)
     return pd.Series(np.where(varies & enough, p, np.nan), index=both.index)
+
+
+def _is_spread(side: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Return where there is more spread than the rounding of equal numbers leaves."""
+    mean, std, _ = map(np.nan_to_num, side)
+    varies: NDArray[np.bool_] = std > ROUNDING * np.maximum(1.0, np.abs(mean))
+    return varies
 
 
 def _unusable(path: Path, got: str, expected: str) -> LaboratoryError:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kvasir_prune import backend
 from kvasir_prune.config.sweep import Sweep
 from kvasir_prune.errors import KvasirPruneError
 from kvasir_prune.experiment.status import stage_of
 from kvasir_prune.laboratory.sweep_folder import SweepFolder
 from kvasir_prune.laboratory.tables import publish_tables, published_of
-from kvasir_prune.laboratory.trial import Trial, trials_of
+from kvasir_prune.laboratory.trial import Trial, trials_of, versions_of
 from kvasir_prune.laboratory.working import is_done, work
+from kvasir_prune.ledger.identity import check
 from kvasir_prune.progress import Progress, Silent
 
 Worker = Callable[[Sequence[Trial], str], Iterator[tuple[Trial, str | None]]]
@@ -69,7 +71,8 @@ def run_sweep(
         Trial -> what was refused, for those that cannot be done.
 
     Raises:
-        RunFolderError: the folder is another sweep's, or in use.
+        RunFolderError: the folder is another sweep's, or in use; or trials are missing, and those
+            that are done are of other versions.
         LaboratoryError: the published results cannot be used.
         KvasirPruneError: what stops every trial: the disk, a signal.
     """
@@ -79,6 +82,8 @@ def run_sweep(
     with folder.owned(sweep):
         found = standings(sweep, folder, shared)
         missing = [one.trial for one in found if not one.done]
+        if missing:
+            _refuse_mixtures(one.trial for one in found if one.done)
         done = {one.trial.name for one in found if one.done}
         with progress.task(f"Trials of {sweep.config.name}", len(found)) as task:
             task.advance(len(done))
@@ -93,6 +98,14 @@ def run_sweep(
         finished = [one.trial for one in found if one.trial.name in done]
         publish_tables(sweep, finished, folder.tables)
     return refused
+
+
+def _refuse_mixtures(done: Iterable[Trial]) -> None:
+    """Refuse to put trials beside those of other versions: one table would hold both."""
+    now = backend.versions()
+    for trial in done:
+        where, kind = trial.folder.path, "set of versions"
+        check(versions_of(trial.folder), now, where=where, kind=kind, option="--folder")
 
 
 def one_by_one(progress: Progress | None = None) -> Worker:

@@ -10,6 +10,7 @@ from typing import Any
 from kvasir_prune import backend
 from kvasir_prune.config import RunConfig, identity
 from kvasir_prune.config.sweep import RandomRemoval, Setting, Sweep
+from kvasir_prune.errors import KvasirPruneError
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.publish import sha256_json
 
@@ -63,16 +64,27 @@ def trials_of(sweep: Sweep, folder: Path, shared: Path) -> Iterator[Trial]:
     for seed in sweep.seeds:
         for setting in sweep.settings:
             config = _config(sweep, setting, seed, shared)
+            own = RunFolder(folder / setting.name / seed_name(seed))
             yield Trial(
                 setting.name,
                 setting.group,
                 setting.keys,
                 config,
-                RunFolder(folder / setting.name / seed_name(seed)),
-                RunFolder(shared / "trained" / _training_key(config)),
+                own,
+                RunFolder(shared / "trained" / _training_key(config, versions_of(own))),
                 sweep.config.until,
                 sweep.config.random_removal,
             )
+
+
+def versions_of(folder: RunFolder) -> dict[str, str]:
+    """Return the versions that a trial was begun with; the present ones where it was not begun."""
+    try:
+        record = folder.read_record()
+    except KvasirPruneError:
+        # Damaged: whoever goes on with the trial mends it, or says what is the matter.
+        record = None
+    return dict(record["versions"]) if record else backend.versions()
 
 
 def training_config(config: RunConfig) -> RunConfig:
@@ -95,8 +107,9 @@ def _config(sweep: Sweep, setting: Setting, seed: int, shared: Path) -> RunConfi
     return config.model_copy(update={"name": name, "seed": seed, "data": data, "runtime": runtime})
 
 
-def _training_key(config: RunConfig) -> str:
+def _training_key(config: RunConfig, versions: Mapping[str, str]) -> str:
     """Return what tells trained networks apart: all that they are functions of."""
-    threads = {"threads": config.runtime.threads}
-    known = identity(training_config(config)) | threads | backend.versions()
+    # The root is no part of a run's identity, for a folder may be moved; two are other images.
+    beside = {"threads": config.runtime.threads, "root": getattr(config.data, "root", None)}
+    known = identity(training_config(config)) | beside | dict(versions)
     return sha256_json(known)[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +15,13 @@ from kvasir_prune.experiment.going_on import prepared, reached_stage
 from kvasir_prune.experiment.run_log import logging_to
 from kvasir_prune.experiment.status import FINISHED
 from kvasir_prune.laboratory.random_removal import remove_at_random, store_of
+from kvasir_prune.laboratory.stage_times import StageTimes
 from kvasir_prune.laboratory.trial import Trial, training_config
 from kvasir_prune.ledger.identity import origin
 from kvasir_prune.locking import locked
 from kvasir_prune.progress import Progress
-from kvasir_prune.publish import publish_text
 
 STAGES = ("data", "train", "importance", "prune", "evaluate", "report", FINISHED)
-TIMES = "times.json"
-"""File in a trial's folder: stage -> seconds that it took, over all processes that worked on it."""
 
 
 def work(trial: Trial, progress: Progress, command: str) -> None:
@@ -60,16 +57,6 @@ def _is_beyond(reached: str | None, until: str) -> bool:
     return reached is not None and STAGES.index(reached) > STAGES.index(until)
 
 
-def times_of(folder: RunFolder) -> dict[str, float]:
-    """Return stage -> seconds, for the stages that a trial has finished."""
-    path = folder.path / TIMES
-    try:
-        times: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return times
-
-
 def _train(trial: Trial, progress: Progress, command: str) -> None:
     """Train the network that the trial begins with, unless another one has, or is at it."""
     folder, config = trial.trained, training_config(trial.config)
@@ -96,16 +83,12 @@ def _go_on(
 
     if trial is not None:
         adopt_training(begun, trial.trained)
-    times = times_of(folder)
-
-    def done(stage: Stage, seconds: float) -> None:
-        times[stage] = times.get(stage, 0.0) + seconds
-        publish_text(folder.path / TIMES, json.dumps(times, indent=2) + "\n", durable=False)
-
+    times = StageTimes(folder)
     run = prepared(config, folder, progress, command)
-    run_stages(run, Stage(until), done=done)
+    run_stages(run, Stage(until), done=times.done)
     if trial is not None and trial.random_removal is not None:
         remove_at_random(run, trial.random_removal)
+    times.end()
     backend.forget_networks()
 
 
