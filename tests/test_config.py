@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from kvasir_prune.config import RunConfig, digest, dump, identity, load_config, validate
+from kvasir_prune.config import RunConfig, digest, dump, identity, load_config, sealed, validate
 from kvasir_prune.errors import ConfigError, Fault
 
 MINIMAL = "name: a\ndata: {source: digits}\nmodel: {name: ann}\n"
@@ -626,6 +626,20 @@ def test_the_json_schema_describes_every_key_and_allows_no_other() -> None:
         if "description" not in node and "const" not in node
     }
     assert not undescribed
+
+
+def test_what_a_run_wrote_is_refused_wherever_it_is_cut_off(tmp_path: Path) -> None:
+    """Without its end it is valid YAML at many places, and another configuration at some."""
+    path = tmp_path / "config.yaml"
+    text = sealed(load_config(SHIPPED[0]))
+    path.write_text(text)
+    assert load_config(path) == load_config(SHIPPED[0])
+    for length in range(len(text)):
+        path.write_text(text[:length])
+        with pytest.raises(ConfigError):
+            load_config(path)
+    path.write_text("".join(text.splitlines(keepends=True)[1:-1]))
+    assert load_config(path), "somebody's own: both lines are gone"
 
 
 # The shipped configurations

@@ -29,6 +29,7 @@ training:
   optimizer: {name: adam, learning_rate: 0.01}
   early_stopping: {patience: 4}
   commit_every_s: 0
+  rerandomisation: {minimum_important: 0.9, tries: 3}
 pruning: {ignore_below: -5.0e-4, commit_every_s: 0.02}
 evaluation: {every_removals: 100, latency_s: 0.0}
 runtime: {threads: 1}

@@ -16,6 +16,8 @@ from kvasir_prune.config.schema import RunConfig
 from kvasir_prune.errors import ConfigError, Fault
 
 SEAL = "# sha256 "
+SEALED = "# Written by kvasir-prune; the last line is the SHA-256 of those before it.\n"
+"""First line of such a file: without it one whose end is cut off would pass for somebody's own."""
 """How the last line of a configuration begins that a run has written into its folder."""
 
 
@@ -99,20 +101,20 @@ def dump(config: RunConfig) -> str:
 
 def sealed(config: RunConfig) -> str:
     """Return the resolved configuration as YAML with its own SHA-256 in a last line."""
-    text = dump(config)
+    text = SEALED + dump(config)
     return f"{text}{SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
 def _check_seal(text: str, path: Path) -> None:
     """Refuse a file that is not what a run wrote; one without a seal is somebody's own."""
     *before, last = text.splitlines(keepends=True) or [""]
-    if not last.startswith(SEAL):
+    if not (last.startswith(SEAL) or text.startswith(SEALED.strip())):
         return
-    digest = hashlib.sha256("".join(before).encode()).hexdigest()
-    if last.removeprefix(SEAL).strip() != digest:
+    if last != f"{SEAL}{hashlib.sha256(''.join(before).encode()).hexdigest()}\n":
         problem = (
             "is not what the run wrote: it is damaged, or was changed. Give the file that the run "
-            f'was begun with; or, if it was changed on purpose, delete the line "{SEAL}..."'
+            "was begun with; or, if it was changed on purpose, delete its first line and the line "
+            f'"{SEAL}..."'
         )
         raise ConfigError(path, [Fault("(the file)", problem)])
 
