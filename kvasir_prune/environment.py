@@ -52,8 +52,11 @@ INSTRUCTION_SETS = (
     "bf16",
 )
 """By which numerical libraries choose their kernels."""
-_own_xla_flags: list[str] = []
-"""Flags that this package has added; it always adds them, and they are no setting of a run's."""
+XLA_IN_FULL = ("--xla_cpu_enable_fast_math=false", "--xla_cpu_enable_fast_min_max=false")
+"""XLA's CPU code could otherwise be told to reorder sums, and not to mind what is no number."""
+XLA_REPEATABLE = "--xla_gpu_deterministic_ops=true"
+OWN_XLA_FLAGS = {"tensorflow": XLA_IN_FULL, "jax": (XLA_REPEATABLE, *XLA_IN_FULL)}
+"""Backend -> flags that are set in every process, and so are no setting of a run's."""
 
 
 @contextmanager
@@ -68,20 +71,23 @@ def repeatable_sums() -> Iterator[None]:
 
 
 def found() -> dict[str, str]:
-    """Return the variables of `VARIABLES` that are set, without the flags of `add_xla_flag`."""
+    """Return the variables of `VARIABLES` that are set, without `OWN_XLA_FLAGS`."""
     values = {name: os.environ[name] for name in VARIABLES if name in os.environ}
-    if _own_xla_flags and "XLA_FLAGS" in values:
-        flags = [flag for flag in values["XLA_FLAGS"].split() if flag not in _own_xla_flags]
-        values["XLA_FLAGS"] = " ".join(flags)
-    return {name: value for name, value in values.items() if name != "XLA_FLAGS" or value}
+    if "XLA_FLAGS" in values:
+        # This process may have set its own already, or one that started it.
+        own = OWN_XLA_FLAGS.get(os.environ["KERAS_BACKEND"], ())
+        given = [flag for flag in values.pop("XLA_FLAGS").split() if flag not in own]
+        if given:
+            values["XLA_FLAGS"] = " ".join(given)
+    return values
 
 
-def add_xla_flag(flag: str) -> None:
-    """Set a flag of XLA, which reads them when it is first needed."""
-    flags = os.environ.get("XLA_FLAGS", "").split()
-    if flag not in flags:
-        _own_xla_flags.append(flag)
-        os.environ["XLA_FLAGS"] = " ".join([*flags, flag])
+def set_xla_flags() -> None:
+    """Set `OWN_XLA_FLAGS` behind those that are given: XLA takes the last, when first needed."""
+    own = OWN_XLA_FLAGS.get(os.environ["KERAS_BACKEND"], ())
+    given = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag not in own]
+    if own:
+        os.environ["XLA_FLAGS"] = " ".join([*given, *own])
 
 
 def restore(recorded: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:

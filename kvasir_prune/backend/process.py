@@ -10,7 +10,7 @@ import sys
 import tempfile
 from importlib import import_module
 
-from kvasir_prune.environment import add_xla_flag
+from kvasir_prune.environment import set_xla_flags
 from kvasir_prune.errors import BackendError
 
 REDUCED_PRECISION = (
@@ -19,8 +19,6 @@ REDUCED_PRECISION = (
     "TF_SET_ONEDNN_FPMATH_MODE",
 )
 """Variables by which TensorFlow's CPU kernels may be told to round float32 to bfloat16."""
-XLA_IN_FULL = ("--xla_cpu_enable_fast_math=false", "--xla_cpu_enable_fast_min_max=false")
-"""XLA's CPU code could otherwise be told to reorder sums, and not to mind what is no number."""
 _pinned: dict[str, int] = {}
 """What this process can no longer change."""
 
@@ -77,9 +75,9 @@ def configure(seed: int, threads: int) -> None:
         BackendError: this process has computed with another number of threads.
     """
     _pin_threads(threads)
+    set_xla_flags()
     if name() == "jax":
         os.environ["PJRT_NPROC"] = str(threads)
-        add_xla_flag("--xla_gpu_deterministic_ops=true")
         # JAX would take three quarters of a GPU's memory at once, whoever else computes on it.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import keras
@@ -129,8 +127,7 @@ def compute_in_full() -> None:
     """
     for variable in REDUCED_PRECISION:
         os.environ.pop(variable, None)
-    for flag in XLA_IN_FULL:
-        add_xla_flag(flag)
+    set_xla_flags()
     match name():
         case "tensorflow":
             import tensorflow as tf
