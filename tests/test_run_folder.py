@@ -627,6 +627,18 @@ def test_a_flipped_bit_in_the_runs_own_configuration_changes_nothing(
         path.unlink()
     server.call(*RUN, cwd=tmp_path).succeeded()
     assert (run / "config.yaml").read_text() == text
+
+
+def test_an_evaluated_run_writes_its_configuration_anew_where_its_end_is_cut_off(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
+    """What is left is YAML, and another configuration: `every_removals` is not in it."""
+    run = copy_of(finished, tmp_path, "report")
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text[: text.index("  every_removals")])
+    server.call(*RUN, cwd=tmp_path).succeeded()
+    assert (run / "config.yaml").read_text() == text
+    assert_same_results(run, finished / "run")
     found, expected = (
         json.loads((folder / "report" / "report.json").read_text())["results"]
         for folder in (run, finished / "run")
