@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,21 +73,23 @@ def repeatable_sums() -> Iterator[None]:
 def found() -> dict[str, str]:
     """Return the variables of `VARIABLES` that are set, without `OWN_XLA_FLAGS`."""
     values = {name: os.environ[name] for name in VARIABLES if name in os.environ}
-    if "XLA_FLAGS" in values:
-        # This process may have set its own already, or one that started it.
-        own = OWN_XLA_FLAGS.get(os.environ["KERAS_BACKEND"], ())
-        given = [flag for flag in values.pop("XLA_FLAGS").split() if flag not in own]
-        if given:
-            values["XLA_FLAGS"] = " ".join(given)
-    return values
+    # This process may have set its own already, or one that started it.
+    given, _ = _xla_flags()
+    values.pop("XLA_FLAGS", None)
+    return values | ({"XLA_FLAGS": " ".join(given)} if given else {})
 
 
 def set_xla_flags() -> None:
     """Set `OWN_XLA_FLAGS` behind those that are given: XLA takes the last, when first needed."""
-    own = OWN_XLA_FLAGS.get(os.environ["KERAS_BACKEND"], ())
-    given = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag not in own]
+    given, own = _xla_flags()
     if own:
         os.environ["XLA_FLAGS"] = " ".join([*given, *own])
+
+
+def _xla_flags() -> tuple[Sequence[str], Sequence[str]]:
+    """Return the flags that somebody gave, and this package's own."""
+    own = OWN_XLA_FLAGS.get(os.environ["KERAS_BACKEND"], ())
+    return [flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag not in own], own
 
 
 def restore(recorded: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:

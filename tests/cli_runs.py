@@ -91,8 +91,13 @@ def command(*arguments: object) -> list[str]:
 
 def call(*arguments: object, cwd: Path, **extra: str) -> Outcome:
     """Run one command in a process of its own; `extra` are environment variables."""
+    return python(*command(*arguments)[1:], cwd=cwd, **extra)
+
+
+def python(*arguments: object, cwd: Path, **extra: str) -> Outcome:
+    """Run Python in a process of its own, as `call` does."""
     done = subprocess.run(
-        command(*arguments),
+        [sys.executable, *map(str, arguments)],
         cwd=cwd,
         env=environment(**extra),
         capture_output=True,

@@ -24,12 +24,12 @@ from tests.cli_runs import (
     PATIENCE_S,
     RUN,
     Forbidden,
-    Outcome,
     Server,
     call,
     contents,
     copy_of,
     environment,
+    python,
     write_config,
 )
 
@@ -343,20 +343,12 @@ def test_an_interruption_while_the_program_still_loads_is_no_traceback(tmp_path:
 @pytest.mark.parametrize("name", ["train", "prune", "report"])
 def test_scripts_are_doors_to_the_commands(tmp_path: Path, name: str) -> None:
     helped, refused = (
-        subprocess.run(
-            [sys.executable, SCRIPTS / f"{name}.py", argument],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        python(SCRIPTS / f"{name}.py", argument, cwd=tmp_path)
         for argument in ("--help", "missing.yaml")
     )
-    assert helped.returncode == 0
-    assert COMMANDS[name] in _plain(helped.stdout)
-    Outcome(refused.returncode, refused.stdout, refused.stderr).refused("missing.yaml")
+    assert helped.code == 0
+    assert COMMANDS[name] in _plain(helped.out)
+    refused.refused("missing.yaml")
 
 
 @pytest.mark.slow

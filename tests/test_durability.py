@@ -26,7 +26,7 @@ from kvasir_prune.pruning import Greedy, prune
 from kvasir_prune.pruning.verification import check_ledger
 from kvasir_prune.publish import publish_text, storage_errors_named
 from kvasir_prune.types import LayerSize, LossAccuracy, Removed, Scored
-from tests.cli_runs import PATIENCE_S
+from tests.cli_runs import PATIENCE_S, python
 from tests.toy import ToyScorer
 
 LAYERS = (LayerSize("a", 12), LayerSize("b", 7))
@@ -110,16 +110,10 @@ except KeyboardInterrupt:
 """
 
 
-def test_a_signal_at_the_end_leaves_nothing_that_was_recorded_behind() -> None:
+def test_a_signal_at_the_end_leaves_nothing_that_was_recorded_behind(tmp_path: Path) -> None:
     """It comes while the block waits for a commit that began before the last record."""
-    done = subprocess.run(
-        [sys.executable, "-c", ENDING],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.stdout == "2\n", done.stderr
+    done = python("-c", ENDING, cwd=tmp_path)
+    assert done.out == "2\n", done.err
 
 
 def test_a_commit_that_fails_is_told_at_the_next_record_or_at_the_end() -> None:

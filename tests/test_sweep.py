@@ -9,7 +9,6 @@ import shutil
 import signal
 import statistics
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from tests.cli_runs import (
     call,
     command,
     environment,
+    python,
     settings,
     until,
     write_config,
@@ -129,16 +129,8 @@ def load():
 backend.load = load
 runpy.run_module("kvasir_prune", run_name="__main__", alter_sys=True)
 """
-    told = subprocess.run(
-        [sys.executable, "-c", asking, *DO],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert told.stdout == "at the import: 0\n", told.stderr
+    told = python("-c", asking, *DO, cwd=tmp_path)
+    assert told.out == "at the import: 0\n", told.err
 
 
 def test_a_row_holds_what_the_files_of_its_trial_say(swept: Path):

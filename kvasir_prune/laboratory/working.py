@@ -11,7 +11,7 @@ from kvasir_prune.config import RunConfig
 from kvasir_prune.experiment.adopting import adopt_training
 from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.folder import RunFolder
-from kvasir_prune.experiment.going_on import prepared, reached_stage
+from kvasir_prune.experiment.going_on import reached_stage
 from kvasir_prune.experiment.run_log import logging_to
 from kvasir_prune.experiment.status import FINISHED
 from kvasir_prune.laboratory.random_removal import remove_at_random, store_of
@@ -76,15 +76,15 @@ def _go_on(
     trial: Trial | None = None,
 ) -> None:
     # First of all: it sets the environment back to the trial's, which the backend reads once.
-    begun = Run(config, folder, progress, command)
+    run = Run(config, folder, progress, command)
     backend.load()
-    from kvasir_prune.experiment.preparing import Stage
+    from kvasir_prune.experiment.preparing import Stage, prepare_data
     from kvasir_prune.experiment.stages import run_stages
 
     if trial is not None:
-        adopt_training(begun, trial.trained)
+        adopt_training(run, trial.trained)
     times = StageTimes(folder)
-    run = prepared(config, folder, progress, command)
+    prepare_data(run)
     run_stages(run, Stage(until), done=times.done)
     if trial is not None and trial.random_removal is not None:
         remove_at_random(run, trial.random_removal)
