@@ -21,9 +21,10 @@ import yaml
 
 from kvasir_prune.config.sweep import RandomRemoval, load_sweep
 from kvasir_prune.experiment.folder import RunFolder
+from kvasir_prune.laboratory.estimate import extrapolated
 from kvasir_prune.laboratory.forecast import seconds_left
 from kvasir_prune.laboratory.random_removal import DrawStore
-from kvasir_prune.laboratory.stage_times import TIMED, StageTimes, times_of
+from kvasir_prune.laboratory.stage_times import DRAWS, StageTimes, times_of
 from kvasir_prune.laboratory.trial import trials_of
 from kvasir_prune.ledger import run_record
 from kvasir_prune.pruning.random_removal import draw
@@ -260,25 +261,19 @@ def test_images_in_two_places_are_two_networks(tmp_path: Path):
 
 
 def test_the_time_of_a_stage_that_a_kill_cut_is_known_in_part_only(tmp_path: Path):
-    folder = RunFolder(tmp_path)
-    first = StageTimes(folder)
+    folder, stages = RunFolder(tmp_path), ("train", "importance", "prune", DRAWS)
+    first = StageTimes(folder, stages)
     first.done("train", 1.0)
     first.done("importance", 2.0)
-    second = StageTimes(folder)
-    for stage in TIMED:
+    second = StageTimes(folder, stages)
+    for stage in stages[:-1]:
         second.done(stage, 4.0)
-    second.end()
-    third = StageTimes(folder)
+    third = StageTimes(folder, stages)
+    third.done(DRAWS, 4.0)
     third.end()
-    assert times_of(folder) == {
-        "train": 5.0,
-        "importance": 6.0,
-        "prune": 4.0,
-        "evaluate": 4.0,
-        "report": 4.0,
-    }
-    assert "prune" not in times_of(folder, whole=True)
-    assert set(times_of(folder, whole=True)) == set(TIMED) - {"prune"}
+    StageTimes(folder, stages).end()
+    assert times_of(folder) == {"train": 5.0, "importance": 6.0, "prune": 4.0, DRAWS: 4.0}
+    assert times_of(folder, whole=True) == {"train": 5.0, "importance": 6.0}
 
 
 def test_the_time_left_is_that_of_the_trials_and_networks_that_are_done(tmp_path: Path):
@@ -298,6 +293,52 @@ def test_the_time_left_is_that_of_the_trials_and_networks_that_are_done(tmp_path
     assert seconds_left(done, missing, 2) is None
     took(trials[0].trained.path, 30.0)
     assert seconds_left(done, missing, 2) == pytest.approx((2 * 3 + 2 * 5 + 2 * 30) / 2)
+
+
+def test_the_time_left_is_that_of_the_estimates_where_nothing_is_done(tmp_path: Path):
+    """By hand: 3 networks of 30 s; 3 trials of 1 s and 3 of 2 s; three at a time."""
+    write_sweep(tmp_path, {"grid": {}, "seeds": 3})
+    trials = list(trials_of(load_sweep(tmp_path / "sweep.yaml"), tmp_path / "t", tmp_path / "s"))
+    known = {"validation": (30.0, 1.0)}
+    assert seconds_left([], trials, 3, known) is None
+    assert seconds_left([], trials, 3, {**known, "train": (30.0, 2.0)}) == pytest.approx(33.0)
+
+
+@pytest.mark.parametrize(
+    ("calls", "seconds"),
+    [
+        ([(16, 5.0), (16, 1.6), (16, 3.2), (4, 0.4), (16, 1.6)], 5 + 84 * 0.1),
+        ([(16, 1.6)], 1.6 + 84 * 0.1),
+        ([(160, 8.0)], 8.0),
+    ],
+)
+def test_the_first_call_pays_for_what_is_compiled(calls, seconds: float):
+    """Of 100 steps; one call of 16 that took twice as long as the others is not usual."""
+    assert extrapolated(calls, 100) == pytest.approx(seconds)
+
+
+def test_a_dry_run_times_what_nobody_has_done_and_does_nothing(tmp_path: Path):
+    changes = {"seeds": [0, 1, 7], "random_removal": {"nodes": [1, 8], "repetitions": 20}}
+    write_sweep(tmp_path, changes)
+    told = call(*DO, "--dry-run", "--only", "validation*", cwd=tmp_path).succeeded()
+    assert "6 trials, 0 done; they share 3 trained networks." in told.out
+    assert "0-1, 7" in told.out
+    assert "train,strategy" not in told.out
+    assert "left, one at a time, by some steps and nodes that were timed here" in told.out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["shared"]
+    assert [path.name for path in (tmp_path / "out" / "shared").iterdir()] == ["images"]
+
+
+def test_some_settings_are_done_before_the_others(swept: Path, server: Server, tmp_path: Path):
+    write_sweep(tmp_path, {"seeds": 1})
+    refused = server.call(*DO, "--only", "validatio", cwd=tmp_path)
+    refused.refused("no setting of that name", "validatio", SETTINGS[0])
+    server.call(*DO, "--only", "train*", "--only", SETTINGS[1], cwd=tmp_path).succeeded()
+    assert {row["setting"] for row in table(tmp_path, "trials")} == set(SETTINGS[1:])
+    server.call(*DO, cwd=tmp_path).succeeded()
+    expected = [row for row in table(swept, "trials") if row["seed"] == "0"]
+    for found, known in zip(table(tmp_path, "trials"), expected, strict=True):
+        assert _without_times(found) == _without_times(known)
 
 
 def test_published_results_that_cannot_be_used_are_told_before_anything_is_done(

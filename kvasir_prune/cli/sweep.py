@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from kvasir_prune.cli import dry_run
 from kvasir_prune.cli.progress import RichProgress
 from kvasir_prune.cli.resuming import console, farewell, own_command, telling_how_to_go_on
 from kvasir_prune.cli.signals import interruptible
-from kvasir_prune.config.sweep import Sweep, load_sweep
+from kvasir_prune.config.sweep import load_sweep
 from kvasir_prune.errors import KvasirPruneError
-from kvasir_prune.progress import duration
-
-if TYPE_CHECKING:
-    from kvasir_prune.laboratory.sweeping import Standing
 
 SWEEPS = Path("sweeps")
 
@@ -48,8 +41,20 @@ def sweep(
     gpus: Annotated[
         float, typer.Option("--gpus-per-trial", min=0.0, help="May be a fraction of one.")
     ] = 0.0,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say which trials there are, and how far.")
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="SETTING",
+            help="Work on this setting alone, or on all that match, as 'mnist*' does; may be "
+            "given more than once.",
+        ),
+    ] = None,
+    dry: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only say which trials there are, how far, and how long they take."
+        ),
     ] = False,
     tables: Annotated[
         bool, typer.Option("--tables", help="Only write the tables of the trials that are done.")
@@ -68,19 +73,23 @@ def sweep(
     With --workers, --address or --gpus-per-trial the trials run on Ray (pip
     install 'kvasir-prune\[ray]'), each with one thread unless runtime.threads
     says otherwise; on a cluster, in a folder that all its machines share.
+
+    With --dry-run nothing is trained or pruned. Where no trial is done yet,
+    some steps and nodes of each setting are timed: seconds to a minute each.
     """
     # Not before it is asked for: pandas would make every other command wait.
     from kvasir_prune.laboratory.on_ray import on_ray
     from kvasir_prune.laboratory.sweep_folder import SweepFolder
-    from kvasir_prune.laboratory.sweeping import one_by_one, run_sweep, standings
+    from kvasir_prune.laboratory.sweeping import chosen, one_by_one, run_sweep, standings
     from kvasir_prune.laboratory.tables import publish_tables
 
     found = load_sweep(config, set_ or ())
     place = SweepFolder(folder or SWEEPS / found.config.name)
     shared = place.path.parent / "shared"
     place.check(found)
-    if dry_run:
-        _show(found, standings(found, place, shared), workers)
+    if dry:
+        asked, trials = chosen(found, only or ()), standings(found, place, shared)
+        dry_run.show([one for one in trials if one.trial.setting in asked], workers)
         return
     if tables:
         done = [one.trial for one in standings(found, place, shared) if one.done]
@@ -97,33 +106,8 @@ def sweep(
             progress=progress,
             command=own_command(),
             worker=worker,
+            only=only or (),
         )
     print(place.tables)
     if refused:
         raise typer.Exit(KvasirPruneError.exit_code)
-
-
-def _show(found: Sweep, trials: Sequence[Standing], workers: int) -> None:
-    from kvasir_prune.laboratory.forecast import seconds_left
-
-    table = Table(box=None)
-    for head in ("setting", "trials", "done", "begun"):
-        table.add_column(head, justify="left" if head == "setting" else "right")
-    counts = Counter(
-        (one.trial.setting, "done" if one.done else "begun" if one.stage else "missing")
-        for one in trials
-    )
-    for setting in found.settings:
-        done, begun = counts[setting.name, "done"], counts[setting.name, "begun"]
-        table.add_row(setting.name, str(len(found.seeds)), str(done), str(begun))
-    Console().print(table)
-    finished = [one.trial for one in trials if one.done]
-    missing = [one.trial for one in trials if not one.done]
-    networks = len({one.trial.trained.path for one in trials})
-    print(f"{len(trials)} trials, {len(finished)} done; they share {networks} trained networks.")
-    left = seconds_left(finished, missing, workers)
-    if left is None:
-        print("How long they take can be told when the first of them is done.")
-    elif missing:
-        at_once = "one at a time" if workers == 1 else f"{workers} at a time"
-        print(f"About {duration(left)} left, {at_once}, by those that are done.")

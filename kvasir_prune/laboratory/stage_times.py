@@ -7,6 +7,9 @@ only, and is marked as such.
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ from kvasir_prune.publish import publish_text
 TIMES = "times.json"
 """File in a trial's folder: `seconds`, stage -> float; `interrupted`, stages of which a part is
 missing; `under_way`, whether a process has begun and not ended."""
-TIMED = ("train", "importance", "prune", "evaluate", "report")
+DRAWS = "random_removal"
+"""What comes behind the last stage where nodes are drawn at random."""
 
 
 def times_of(folder: RunFolder, *, whole: bool = False) -> dict[str, float]:
@@ -36,13 +40,14 @@ class StageTimes:
 
     Args:
         folder: of the trial, owned by the caller.
+        stages: of the trial, in order.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, stages: Iterable[str]) -> None:
         self._path = folder.path / TIMES
         self._content = _read(self._path)
         if self._content["under_way"]:
-            cut = next(stage for stage in (*TIMED, "") if stage not in self._content["seconds"])
+            cut = next(stage for stage in (*stages, "") if stage not in self._content["seconds"])
             self._content["interrupted"] = sorted({*self._content["interrupted"], cut})
         self._content["under_way"] = True
         self._publish()
@@ -52,6 +57,13 @@ class StageTimes:
         spent = self._content["seconds"]
         spent[stage] = spent.get(stage, 0.0) + seconds
         self._publish()
+
+    @contextmanager
+    def timing(self, stage: str) -> Iterator[None]:
+        """Add what a `with` block takes to a stage, once it is done."""
+        began = time.monotonic()
+        yield
+        self.done(stage, time.monotonic() - began)
 
     def end(self) -> None:
         """Tell that the process has done what it was to do."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvasir_prune import backend
 from kvasir_prune.config.sweep import Sweep
-from kvasir_prune.errors import KvasirPruneError
+from kvasir_prune.errors import KvasirPruneError, LaboratoryError
 from kvasir_prune.experiment.status import stage_of
 from kvasir_prune.laboratory.sweep_folder import SweepFolder
 from kvasir_prune.laboratory.tables import publish_tables, published_of
@@ -34,6 +35,30 @@ class Standing:
         return is_done(self.trial, self.stage)
 
 
+def chosen(sweep: Sweep, patterns: Sequence[str]) -> frozenset[str]:
+    """Return the names of the settings that match any pattern, of all where there is none.
+
+    Args:
+        sweep: whose settings.
+        patterns: as of a shell: `*` stands for anything.
+
+    Raises:
+        LaboratoryError: a pattern matches none.
+    """
+    names = [setting.name for setting in sweep.settings]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise LaboratoryError(
+                "The sweep has no setting of that name.",
+                where="--only",
+                got=pattern,
+                expected=", ".join(names[:10]) + (", ..." if len(names) > 10 else ""),
+                fix="name one of them, or a pattern such as 'mnist*'",
+            )
+    found = (name for pattern in patterns or ("*",) for name in fnmatch.filter(names, pattern))
+    return frozenset(found)
+
+
 def standings(sweep: Sweep, folder: SweepFolder, shared: Path) -> list[Standing]:
     """Return how far every trial is; disturbs nobody who works on them."""
     return [Standing(trial, _stage(trial)) for trial in trials_of(sweep, folder.trials, shared)]
@@ -56,8 +81,9 @@ def run_sweep(
     progress: Progress,
     command: str,
     worker: Worker,
+    only: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Do what is missing, and write the tables at the end.
+    """Do what is missing, and write the tables of all that is done at the end.
 
     Args:
         sweep: which.
@@ -66,6 +92,7 @@ def run_sweep(
         progress: told of every trial.
         command: how it was called, for the record.
         worker: does the trials.
+        only: patterns of the settings to work on; none: all.
 
     Returns:
         Trial -> what was refused, for those that cannot be done.
@@ -73,19 +100,20 @@ def run_sweep(
     Raises:
         RunFolderError: the folder is another sweep's, or in use; or trials are missing, and those
             that are done are of other versions.
-        LaboratoryError: the published results cannot be used.
+        LaboratoryError: the published results cannot be used, or a pattern matches no setting.
         KvasirPruneError: what stops every trial: the disk, a signal.
     """
     refused: dict[str, str] = {}
     # Not only behind the last trial, hours later.
     published_of(sweep)
+    asked = chosen(sweep, only)
     with folder.owned(sweep):
         found = standings(sweep, folder, shared)
-        missing = [one.trial for one in found if not one.done]
+        missing = [one.trial for one in found if one.trial.setting in asked and not one.done]
         if missing:
             _refuse_mixtures(one.trial for one in found if one.done)
         done = {one.trial.name for one in found if one.done}
-        with progress.task(f"Trials of {sweep.config.name}", len(found)) as task:
+        with progress.task(f"Trials of {sweep.config.name}", len(done) + len(missing)) as task:
             task.advance(len(done))
             for trial, refusal in worker(missing, command):
                 if refusal is None:

@@ -15,7 +15,7 @@ from kvasir_prune.experiment.going_on import reached_stage
 from kvasir_prune.experiment.run_log import logging_to
 from kvasir_prune.experiment.status import FINISHED
 from kvasir_prune.laboratory.random_removal import remove_at_random, store_of
-from kvasir_prune.laboratory.stage_times import StageTimes
+from kvasir_prune.laboratory.stage_times import DRAWS, StageTimes
 from kvasir_prune.laboratory.trial import Trial, training_config
 from kvasir_prune.ledger.identity import origin
 from kvasir_prune.locking import locked
@@ -39,7 +39,7 @@ def work(trial: Trial, progress: Progress, command: str) -> None:
         reached = reached_stage(trial.config, trial.folder, progress)
         if is_done(trial, reached):
             return
-    if not _is_beyond(reached, "train"):
+    if not is_beyond(reached, "train"):
         _train(trial, progress, command)
     with _owned(trial.folder):
         _go_on(trial.config, trial.folder, trial.until, progress, command, trial=trial)
@@ -48,12 +48,13 @@ def work(trial: Trial, progress: Progress, command: str) -> None:
 def is_done(trial: Trial, reached: str | None) -> bool:
     """Return whether nothing is left to do for a trial whose run is in stage `reached`."""
     asked, record = trial.random_removal, trial.folder.read_record()
-    if record is None or not _is_beyond(reached, trial.until):
+    if record is None or not is_beyond(reached, trial.until):
         return False
     return asked is None or not store_of(trial.folder, asked, origin(record)).missing(asked)
 
 
-def _is_beyond(reached: str | None, until: str) -> bool:
+def is_beyond(reached: str | None, until: str) -> bool:
+    """Return whether the stage `reached` comes behind the stage `until`."""
     return reached is not None and STAGES.index(reached) > STAGES.index(until)
 
 
@@ -62,7 +63,7 @@ def _train(trial: Trial, progress: Progress, command: str) -> None:
     folder, config = trial.trained, training_config(trial.config)
     folder.path.parent.mkdir(parents=True, exist_ok=True)
     with locked(_beside(folder.path)), _owned(folder):
-        if not _is_beyond(reached_stage(config, folder, progress), "train"):
+        if not is_beyond(reached_stage(config, folder, progress), "train"):
             _go_on(config, folder, "train", progress, command)
 
 
@@ -83,11 +84,13 @@ def _go_on(
 
     if trial is not None:
         adopt_training(run, trial.trained)
-    times = StageTimes(folder)
+    stages = STAGES[1 : STAGES.index(until) + 1]
+    times = StageTimes(folder, (*stages, DRAWS))
     prepare_data(run)
     run_stages(run, Stage(until), done=times.done)
     if trial is not None and trial.random_removal is not None:
-        remove_at_random(run, trial.random_removal)
+        with times.timing(DRAWS):
+            remove_at_random(run, trial.random_removal)
     times.end()
     backend.forget_networks()
 
