@@ -12,7 +12,12 @@ from kvasir_prune.report import notation
 
 LEFT_OUT = r"mean_importance_of_|removed\.|test\.accuracy_(?:before|after)\.|seconds\.train"
 """Quantities that the document leaves to comparison.csv."""
-STAGES = ("importance", "prune", "evaluate")
+STAGES = {
+    "importance": "importance",
+    "prune": "pruning",
+    "evaluate": "evaluation",
+    "random_removal": "draws",
+}
 
 
 def sections(sweeps: Path) -> Iterator[str]:
@@ -66,10 +71,17 @@ def _spread(row: dict[str, float], prefix: str) -> str:
 
 
 def _times(trials: pd.DataFrame) -> str:
-    """Say how long the trials took, without the training of networks that they share."""
-    known = {stage: trials.get(f"seconds.{stage}") for stage in STAGES}
-    spent = [f"{k} {v.sum() / 60:.1f} min" for k, v in known.items() if v is not None]
-    return f"Time of all trials together, one thread each: {', '.join(spent)}."
+    """Say how long the trials took, and beside it the training of the networks that they share."""
+    sums = {word: _minutes(trials, stage) for stage, word in STAGES.items()}
+    spent = ", ".join(f"{word} {minutes:.1f} min" for word, minutes in sums.items() if minutes)
+    # No two networks took the same time to the microsecond: trials that share one tell the same.
+    networks = trials.get("seconds.train", pd.Series(dtype=float)).dropna().drop_duplicates()
+    trained = f"{len(networks)} networks trained in {networks.sum() / 60:.1f} min"
+    return f"Time of all trials together, one thread each: {spent}; {trained}."
+
+
+def _minutes(trials: pd.DataFrame, stage: str) -> float:
+    return float(trials.get(f"seconds.{stage}", pd.Series(dtype=float)).sum()) / 60
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -149,4 +149,7 @@ def test_the_document_gives_every_sweep_that_is_compared(tmp_path: Path) -> None
     told.to_csv(tmp_path / "4_5_ann" / "tables" / "comparison.csv", index=False)
     text = "\n".join(sections(tmp_path))
     assert "| mnist_train | test.loss_change | 1.5 ± 0.7 (2) | 1.5 ± 0.7 (2) | 0.5 | 0.25 |" in text
-    assert "2 trials. Time of all trials together, one thread each: prune 1.5 min." in text
+    assert (
+        "2 trials. Time of all trials together, one thread each: pruning 1.5 min; "
+        "1 networks trained in 1.0 min." in text
+    )

@@ -61,6 +61,7 @@ def estimate(trial: Trial) -> tuple[float, float]:
             began = time.monotonic()
             prepare_data(run)
             images = time.monotonic() - began
+            backend.load()
             found = images + _training(run), _behind(trial, run)
             backend.forget_networks()
             return found
@@ -76,7 +77,6 @@ def _training(run: Run) -> float:
     """Return the seconds for all epochs, without the validation behind each."""
     from kvasir_prune.training.fit import train
 
-    backend.load()
     run.start_backend(computes_results=False)
     settings, rows = run.config.training, run.dataset.rows
     few = {name: of_it[: STEPS * settings.batch_size] for name, of_it in rows.items()}
