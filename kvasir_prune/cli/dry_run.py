@@ -41,7 +41,7 @@ def show(trials: Sequence[Standing], workers: int) -> None:
         basis = "some steps and nodes that were timed here, within about a factor of 2"
         left = seconds_left(done, missing, workers, _estimates(missing))
     if left is None:
-        print("How long they take can be told when the first of them is done.")
+        print("How long they take could not be timed, for the reasons above.")
     else:
         at_once = "one at a time" if workers == 1 else f"{workers} at a time"
         print(f"About {duration(left)} left, {at_once}, by {basis}.")
