@@ -329,6 +329,15 @@ def test_a_dry_run_times_what_nobody_has_done_and_does_nothing(tmp_path: Path):
     assert [path.name for path in (tmp_path / "out" / "shared").iterdir()] == ["images"]
 
 
+def test_a_sweep_that_cannot_begin_cannot_be_timed(server: Server, tmp_path: Path):
+    images = {"source": "image_folder", "root": "nowhere"}
+    one = {"run": {**SWEEP["run"], "data": images}, "settings": {"one": {}}, "grid": {}}
+    write_sweep(tmp_path, one)
+    told = server.call(*DO, "--dry-run", cwd=tmp_path).succeeded()
+    assert "one: There is no such file or folder of images." in told.err
+    assert "could not be timed" in told.out
+
+
 def test_some_settings_are_done_before_the_others(swept: Path, server: Server, tmp_path: Path):
     write_sweep(tmp_path, {"seeds": 1})
     refused = server.call(*DO, "--only", "validatio", cwd=tmp_path)
