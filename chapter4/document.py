@@ -71,13 +71,13 @@ def _spread(row: dict[str, float], prefix: str) -> str:
 
 
 def _times(trials: pd.DataFrame) -> str:
-    """Say how long the trials took, and beside it the training of the networks that they share."""
+    """Say how long the trials took, and beside it their networks, which other sweeps share."""
     sums = {word: _minutes(trials, stage) for stage, word in STAGES.items()}
     spent = ", ".join(f"{word} {minutes:.1f} min" for word, minutes in sums.items() if minutes)
-    # No two networks took the same time to the microsecond: trials that share one tell the same.
-    networks = trials.get("seconds.train", pd.Series(dtype=float)).dropna().drop_duplicates()
-    trained = f"{len(networks)} networks trained in {networks.sum() / 60:.1f} min"
-    return f"Time of all trials together, one thread each: {spent}; {trained}."
+    networks = trials.drop_duplicates("network")
+    count, minutes = notation.plural(len(networks), "network"), _minutes(networks, "train")
+    trained = f"training of their {count}, wherever that was done, {minutes:.1f} min"
+    return f"Time of all trials together, one thread each: {spent or 'not known'}; {trained}."
 
 
 def _minutes(trials: pd.DataFrame, stage: str) -> float:

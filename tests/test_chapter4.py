@@ -141,6 +141,7 @@ def test_few_networks_that_differ_by_chance_tell_nothing(tmp_path: Path) -> None
 
 def test_the_document_gives_every_sweep_that_is_compared(tmp_path: Path) -> None:
     times = {"seconds.train": np.array([60.0, 60.0]), "seconds.prune": np.array([30.0, 60.0])}
+    times["network"] = np.array(["3e5c", "3e5c"])
     sweep(tmp_path, "4_5_ann", ("mnist_train", {"test.loss_change": np.array([1.0, 2]), **times}))
     statistics = {"mean": 1.5, "std": 0.7, "count": 2}
     row = {"setting": "mnist_train", "quantity": "test.loss_change", "difference": 0.5}
@@ -151,5 +152,5 @@ def test_the_document_gives_every_sweep_that_is_compared(tmp_path: Path) -> None
     assert "| mnist_train | test.loss_change | 1.5 ± 0.7 (2) | 1.5 ± 0.7 (2) | 0.5 | 0.25 |" in text
     assert (
         "2 trials. Time of all trials together, one thread each: pruning 1.5 min; "
-        "1 networks trained in 1.0 min." in text
+        "training of their 1 network, wherever that was done, 1.0 min." in text
     )

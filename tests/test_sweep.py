@@ -21,8 +21,6 @@ import yaml
 
 from kvasir_prune.config.sweep import RandomRemoval, load_sweep
 from kvasir_prune.experiment.folder import RunFolder
-from kvasir_prune.laboratory.estimate import extrapolated
-from kvasir_prune.laboratory.forecast import seconds_left
 from kvasir_prune.laboratory.random_removal import DrawStore
 from kvasir_prune.laboratory.stage_times import DRAWS, StageTimes, times_of
 from kvasir_prune.laboratory.trial import trials_of
@@ -186,7 +184,7 @@ def test_a_finished_sweep_is_left_as_it_is_and_grows(swept: Path, server: Server
     write_sweep(tmp_path, {"seeds": [0, 1, 7]})
     told = server.call(*DO, "--dry-run", cwd=tmp_path).succeeded()
     assert "12 trials, 8 done" in told.out
-    assert "left, one at a time, by those that are done" in told.out
+    assert "left, one at a time, by the trials that are done." in told.out
     assert not trial(swept, SETTINGS[0], 7).exists()
 
 
@@ -240,10 +238,16 @@ def test_trials_of_other_versions_are_not_mixed_with_new_ones(
     run_record.write(path, {**record, "versions": {**record["versions"], "keras": "3.0.0"}})
     server.call(*DO, cwd=tmp_path).succeeded()
     # The network that it began with is not there: no other one's training counts as its own.
-    assert row() == {**before, "seconds.train": ""}
+    now = row()
+    assert now["network"] != before["network"]
+    assert now == {**before, "seconds.train": "", "network": now["network"]}
     write_sweep(tmp_path, {"seeds": 3})
     refused = server.call(*DO, cwd=tmp_path)
     refused.refused("another set of versions", "keras: it has '3.0.0'", "--folder")
+    server.call(*DO, "--dry-run", cwd=tmp_path).refused("another set of versions")
+    server.call(*DO, "--tables", "--only", "train*", cwd=tmp_path).refused(
+        "--only", "--tables alone"
+    )
     server.call(*DO, "--tables", cwd=tmp_path).succeeded()
 
 
@@ -274,68 +278,6 @@ def test_the_time_of_a_stage_that_a_kill_cut_is_known_in_part_only(tmp_path: Pat
     StageTimes(folder, stages).end()
     assert times_of(folder) == {"train": 5.0, "importance": 6.0, "prune": 4.0, DRAWS: 4.0}
     assert times_of(folder, whole=True) == {"train": 5.0, "importance": 6.0}
-
-
-def test_the_time_left_is_that_of_the_trials_and_networks_that_are_done(tmp_path: Path):
-    """Two settings share a network of each of three seeds; by hand: 2 x 3 + 2 x 5 + 2 x 30."""
-    write_sweep(tmp_path, {"grid": {}, "seeds": 3})
-    trials = list(trials_of(load_sweep(tmp_path / "sweep.yaml"), tmp_path / "t", tmp_path / "s"))
-
-    def took(folder: Path, seconds: float) -> None:
-        folder.mkdir(parents=True)
-        (folder / "times.json").write_text(json.dumps({"seconds": {"train": seconds}}))
-
-    done, missing = trials[:2], trials[2:]
-    assert {one.config.seed for one in done} == {0}
-    assert seconds_left([], trials, 2) is None
-    took(trials[0].folder.path, 3.0)
-    took(trials[1].folder.path, 5.0)
-    assert seconds_left(done, missing, 2) is None
-    took(trials[0].trained.path, 30.0)
-    assert seconds_left(done, missing, 2) == pytest.approx((2 * 3 + 2 * 5 + 2 * 30) / 2)
-
-
-def test_the_time_left_is_that_of_the_estimates_where_nothing_is_done(tmp_path: Path):
-    """By hand: 3 networks of 30 s; 3 trials of 1 s and 3 of 2 s; three at a time."""
-    write_sweep(tmp_path, {"grid": {}, "seeds": 3})
-    trials = list(trials_of(load_sweep(tmp_path / "sweep.yaml"), tmp_path / "t", tmp_path / "s"))
-    known = {"validation": (30.0, 1.0)}
-    assert seconds_left([], trials, 3, known) is None
-    assert seconds_left([], trials, 3, {**known, "train": (30.0, 2.0)}) == pytest.approx(33.0)
-
-
-@pytest.mark.parametrize(
-    ("calls", "seconds"),
-    [
-        ([(16, 5.0), (16, 1.6), (16, 3.2), (4, 0.4), (16, 1.6)], 5 + 84 * 0.1),
-        ([(16, 1.6)], 1.6 + 84 * 0.1),
-        ([(160, 8.0)], 8.0),
-    ],
-)
-def test_the_first_call_pays_for_what_is_compiled(calls, seconds: float):
-    """Of 100 steps; one call of 16 that took twice as long as the others is not usual."""
-    assert extrapolated(calls, 100) == pytest.approx(seconds)
-
-
-def test_a_dry_run_times_what_nobody_has_done_and_does_nothing(tmp_path: Path):
-    changes = {"seeds": [0, 1, 7], "random_removal": {"nodes": [1, 8], "repetitions": 20}}
-    write_sweep(tmp_path, changes)
-    told = call(*DO, "--dry-run", "--only", "validation*", cwd=tmp_path).succeeded()
-    assert "6 trials, 0 done; they share 3 trained networks." in told.out
-    assert "0-1, 7" in told.out
-    assert "train,strategy" not in told.out
-    assert "left, one at a time, by some steps and nodes that were timed here" in told.out
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["shared"]
-    assert [path.name for path in (tmp_path / "out" / "shared").iterdir()] == ["images"]
-
-
-def test_a_sweep_that_cannot_begin_cannot_be_timed(server: Server, tmp_path: Path):
-    images = {"source": "image_folder", "root": "nowhere"}
-    one = {"run": {**SWEEP["run"], "data": images}, "settings": {"one": {}}, "grid": {}}
-    write_sweep(tmp_path, one)
-    told = server.call(*DO, "--dry-run", cwd=tmp_path).succeeded()
-    assert "one: There is no such file or folder of images." in told.err
-    assert "could not be timed" in told.out
 
 
 def test_some_settings_are_done_before_the_others(swept: Path, server: Server, tmp_path: Path):

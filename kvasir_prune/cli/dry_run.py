@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,22 +13,28 @@ from rich.table import Table
 
 from kvasir_prune.cli.progress import RichProgress
 from kvasir_prune.cli.resuming import console
+from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.errors import KvasirPruneError
 from kvasir_prune.progress import duration
 
 if TYPE_CHECKING:
+    from kvasir_prune.laboratory.forecast import Estimate
     from kvasir_prune.laboratory.sweeping import Standing
     from kvasir_prune.laboratory.trial import Trial
 
 
-def show(trials: Sequence[Standing], workers: int) -> None:
+def show(trials: Sequence[Standing], workers: int | None) -> None:
     """Print the trials and how far they are, then what they will take; do none of them.
 
     Args:
         trials: seed by seed.
-        workers: at once.
+        workers: at once; None where a cluster decides that.
+
+    Raises:
+        RunFolderError: trials are missing, and those that are done are of other versions.
     """
-    from kvasir_prune.laboratory.forecast import seconds_left
+    from kvasir_prune.laboratory.forecast import forecast, unknown_settings
+    from kvasir_prune.laboratory.sweeping import refuse_mixtures
 
     Console().print(_table(trials))
     done = [one.trial for one in trials if one.done]
@@ -35,16 +43,34 @@ def show(trials: Sequence[Standing], workers: int) -> None:
     print(f"{len(trials)} trials, {len(done)} done; they share {networks} trained networks.")
     if not missing:
         return
-    basis = "those that are done"
-    left = seconds_left(done, missing, workers)
-    if left is None:
-        basis = "some steps and nodes that were timed here, within about a factor of 2"
-        left = seconds_left(done, missing, workers, _estimates(missing))
-    if left is None:
-        print("How long they take could not be timed, for the reasons above.")
-    else:
-        at_once = "one at a time" if workers == 1 else f"{workers} at a time"
-        print(f"About {duration(left)} left, {at_once}, by {basis}.")
+    refuse_mixtures(done)
+    unknown = unknown_settings(done, missing)
+    estimates = _estimates(unknown)
+    found = forecast(done, missing, workers or 1, estimates)
+    if found.unknown < len(missing):
+        at_once = f"{workers} at a time" if workers and workers > 1 else "one at a time"
+        print(f"About {duration(found.seconds)} left, {at_once}, {_basis(done, estimates)}.")
+    for sentence in _left_out(unknown, found.unknown, workers):
+        print(sentence)
+
+
+def _basis(done: Sequence[Trial], estimates: Mapping[str, Estimate]) -> str:
+    if not estimates:
+        return "by the trials that are done"
+    timed = "by what was timed of their first seconds"
+    return f"{timed} and by the trials that are done" if done else timed
+
+
+def _left_out(unknown: Mapping[str, Trial], uncounted: int, workers: int | None) -> Iterator[str]:
+    if uncounted:
+        yield f"Not counted: {uncounted} trials that could not be timed, for the reasons above."
+    configs = [trial.config for trial in unknown.values()]
+    if any(config.training.rerandomisation for config in configs):
+        yield "Not counted: the drawing of initial weights, as often as it will need."
+    if any(trial.until == "report" for trial in unknown.values()):
+        yield "Not counted: the reports."
+    if workers is None:
+        yield "How many trials there are at once the cluster decides."
 
 
 def _table(trials: Sequence[Standing]) -> Table:
@@ -72,17 +98,25 @@ def _ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ends)
 
 
-def _estimates(missing: Sequence[Trial]) -> dict[str, tuple[float, float]]:
-    """Time the first trial of every setting; leave out those that are refused, and say why."""
+def _estimates(unknown: Mapping[str, Trial]) -> dict[str, Estimate]:
+    """Time a trial of every setting; leave out those that are refused, and say why."""
+    if not unknown:
+        return {}
     from kvasir_prune.laboratory.estimate import estimate
 
-    progress, found = RichProgress(console), dict[str, tuple[float, float]]()
-    first = {trial.group: trial for trial in reversed(missing)}
-    with progress.task("Timing a trial of each setting", len(first)) as task:
-        for group, trial in reversed(first.items()):
+    progress = RichProgress(console)
+    found: dict[str, Estimate] = {}
+    with (
+        interruptible(lambda _interrupted: None),
+        tempfile.TemporaryDirectory(prefix="kvasir-prune-") as place,
+        progress.task("Timing a trial of each setting", len(unknown)) as task,
+    ):
+        for group, trial in unknown.items():
             try:
-                found[group] = estimate(trial)
+                found[group] = estimate(trial, Path(place))
             except KvasirPruneError as error:
+                if error.exit_code != KvasirPruneError.exit_code:
+                    raise
                 progress.note(f"{group}: {error}")
             task.advance(setting=group)
     return found

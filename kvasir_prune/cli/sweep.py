@@ -10,6 +10,7 @@ import typer
 from kvasir_prune.cli import dry_run
 from kvasir_prune.cli.progress import RichProgress
 from kvasir_prune.cli.resuming import console, farewell, own_command, telling_how_to_go_on
+from kvasir_prune.cli.running import refuse_ignored
 from kvasir_prune.cli.signals import interruptible
 from kvasir_prune.config.sweep import load_sweep
 from kvasir_prune.errors import KvasirPruneError
@@ -74,8 +75,9 @@ def sweep(
     install 'kvasir-prune\[ray]'), each with one thread unless runtime.threads
     says otherwise; on a cluster, in a folder that all its machines share.
 
-    With --dry-run nothing is trained or pruned. Where no trial is done yet,
-    some steps and nodes of each setting are timed: seconds to a minute each.
+    With --dry-run no trial is done, and nothing is written. Settings of which
+    none is done yet are timed on their first steps and some nodes, half a
+    minute each or less; images that are not there are fetched.
     """
     # Not before it is asked for: pandas would make every other command wait.
     from kvasir_prune.laboratory.on_ray import on_ray
@@ -83,19 +85,22 @@ def sweep(
     from kvasir_prune.laboratory.sweeping import chosen, one_by_one, run_sweep, standings
     from kvasir_prune.laboratory.tables import publish_tables
 
+    if tables:
+        refuse_ignored({"--only": only, "--dry-run": dry}, "is not for --tables alone")
     found = load_sweep(config, set_ or ())
     place = SweepFolder(folder or SWEEPS / found.config.name)
     shared = place.path.parent / "shared"
     place.check(found)
+    several = workers > 1 or address is not None or gpus > 0
     if dry:
         asked, trials = chosen(found, only or ()), standings(found, place, shared)
-        dry_run.show([one for one in trials if one.trial.setting in asked], workers)
+        at_once = None if address or gpus else workers
+        dry_run.show([one for one in trials if one.trial.setting in asked], at_once)
         return
     if tables:
         done = [one.trial for one in standings(found, place, shared) if one.done]
         print(publish_tables(found, done, place.tables))
         return
-    several = workers > 1 or address is not None or gpus > 0
     worker = on_ray(workers, address=address, gpus=gpus) if several else one_by_one()
     progress = RichProgress(console)
     with telling_how_to_go_on(), interruptible(farewell):

@@ -15,7 +15,7 @@ from kvasir_prune.experiment.rerandomising import rerandomise
 from kvasir_prune.experiment.scoring import measure_importance, prune_network, sizes_of
 from kvasir_prune.experiment.strategies import check_nodes
 from kvasir_prune.experiment.tensorboard import EventLog
-from kvasir_prune.models import read_chain
+from kvasir_prune.models import Chain, read_chain
 from kvasir_prune.models.file import publish_model
 from kvasir_prune.publish import publish_text
 from kvasir_prune.training.fit import train
@@ -56,7 +56,7 @@ def train_network(run: Run) -> None:
     if not run.has(folder.model):
         folder.training.mkdir(exist_ok=True)
         model = run.new_model()
-        _check_layers(run, model)
+        check_layers(run, read_chain(model))
         _prepare_weights(run, model)
         steps = train(
             model,
@@ -75,7 +75,8 @@ def train_network(run: Run) -> None:
         publish_model(model, folder.model)
         run.seal(folder.history, folder.model)
         folder.drawn_weights.unlink(missing_ok=True)
-    _ = run.chain
+    # Also another run's network, which nobody has asked for this run's layers yet.
+    check_layers(run, run.chain)
 
 
 def _prepare_weights(run: Run, model: Any) -> None:
@@ -87,9 +88,12 @@ def _prepare_weights(run: Run, model: Any) -> None:
     publish_text(folder.initial_weights, json.dumps(drawn, indent=2) + "\n")
 
 
-def _check_layers(run: Run, model: Any) -> None:
-    """Refuse what the network does not have before the training, not hours later."""
-    chain = read_chain(model)
+def check_layers(run: Run, chain: Chain) -> None:
+    """Refuse what the network does not have before the training, not hours later.
+
+    Raises:
+        ModelError: it has no such layer, or not so many nodes to remove.
+    """
     chain.named(run.config.importance.layers)
     settings = run.config.pruning
     check_nodes(settings.nodes, sizes_of(chain.named(settings.layers)), where="pruning.nodes")

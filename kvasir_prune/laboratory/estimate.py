@@ -1,14 +1,13 @@
-"""How long a trial will take here, told before any is done: some steps of it, timed.
+"""How long a trial will take here, told before any of its setting is done: a part of it, timed.
 
-Training is timed step by step on the first images, importance and pruning are planned as
-`kvasir-prune plan` does, on the initial weights, and a few images go through the network for the
-evaluation. What is known to be missing: the drawing of initial weights (Algorithm 7), the report,
-and whatever a process needs to start.
+The training is begun and gone on with for some seconds. Importance and pruning are planned as
+`kvasir-prune plan` does, on the initial weights; some draws are made, and some images go through
+the network for the evaluation. Not counted are the drawing of initial weights (Algorithm 7), the
+report, and whatever a process needs to start.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import statistics
@@ -20,91 +19,114 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvasir_prune import backend
-from kvasir_prune.config.sweep import RandomRemoval
 from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.preparing import prepare_data
+from kvasir_prune.laboratory.forecast import Estimate
+from kvasir_prune.laboratory.random_removal import Draws, places_of
 from kvasir_prune.laboratory.trial import Trial
 from kvasir_prune.laboratory.working import is_beyond
 from kvasir_prune.progress import Silent, Task
-from kvasir_prune.pruning.random_removal import draw
 from kvasir_prune.types import TRAIN
 
 if TYPE_CHECKING:
     from kvasir_prune.models import Chain
 
-STEPS = 96
-"""Steps of a training that are timed, at most."""
 ENOUGH_S = 5.0
-"""Nor are more steps, draws or images timed after so many seconds."""
+"""A training, draws or images are timed so long, and for two calls of the backend at least."""
 Call = tuple[int, float]
 """Steps taken, and the seconds they took."""
 
 
-def estimate(trial: Trial) -> tuple[float, float]:
-    """Time some steps of a trial; only decoded images are kept.
+def estimate(trial: Trial, place: Path) -> Estimate:
+    """Time a part of a trial.
 
     Args:
         trial: with nothing done of it.
-
-    Returns:
-        Seconds predicted for its network, trained as long as it may be, and for what is behind.
+        place: an existing folder for whatever is written; images that the sweep has decoded already
+            are read where they are.
 
     Raises:
         KvasirPruneError: as the trial itself would.
     """
-    with tempfile.TemporaryDirectory(prefix="kvasir-prune-") as place:
-        # Twice: the images are decoded once for all trials.
-        _ = Run(trial.config, _folder(place, "first"), Silent(), "").dataset
-        run = Run(trial.config, _folder(place, "timed"), Silent(), "")
-        with backend.errors_named("timing of a trial"):
-            began = time.monotonic()
-            prepare_data(run)
-            images = time.monotonic() - began
-            backend.load()
-            found = images + _training(run), _behind(trial, run)
-            backend.forget_networks()
-            return found
+    # Twice: the images are decoded once for all trials.
+    _ = _run(trial, place).dataset
+    began = time.monotonic()
+    run = _run(trial, place)
+    with backend.errors_named("timing of a trial"):
+        prepare_data(run)
+        images = time.monotonic() - began
+        backend.load()
+        run.start_backend(computes_results=False)
+        found = Estimate(images + _training(run), images + _behind(trial, run))
+        backend.forget_networks()
+        return found
 
 
-def _folder(place: str, name: str) -> RunFolder:
-    folder = RunFolder(Path(place) / name)
-    folder.create()
-    return folder
+def _run(trial: Trial, place: Path) -> Run:
+    config = trial.config
+    if not Path(str(config.data.cache_dir)).is_dir():
+        data = config.data.model_copy(update={"cache_dir": str(place / "images")})
+        config = config.model_copy(update={"data": data})
+    return Run(config, RunFolder(Path(tempfile.mkdtemp(dir=place))), Silent(), "")
 
 
 def _training(run: Run) -> float:
-    """Return the seconds for all epochs, without the validation behind each."""
+    """Return the seconds for all epochs."""
     from kvasir_prune.training.fit import train
 
-    run.start_backend(computes_results=False)
-    settings, rows = run.config.training, run.dataset.rows
-    few = {name: of_it[: STEPS * settings.batch_size] for name, of_it in rows.items()}
-    dataset, clock = dataclasses.replace(run.dataset, rows=few), _Clock()
-    once = settings.model_copy(update={"max_epochs": 1})
-    run.folder.training.mkdir(exist_ok=True)
+    settings, folder = run.config.training, run.folder.training
+    folder.mkdir()
+    clock, ends = _Clock(), list[float]()
     with suppress(_Enough):
-        for _ in train(run.new_model(), dataset, once, run.folder.training, seed=0, progress=clock):
-            pass
-    steps = math.ceil(len(rows[TRAIN]) / settings.batch_size)
-    return extrapolated(clock.calls, settings.max_epochs * steps)
+        for _ in train(
+            run.new_model(), run.dataset, settings, folder, seed=run.config.seed, progress=clock
+        ):
+            ends.append(time.monotonic())
+        return ends[-1] - ends[0]
+    steps = math.ceil(len(run.dataset.rows[TRAIN]) / settings.batch_size)
+    epochs = [end - start for start, end in itertools.pairwise(ends)]
+    return seconds_of_epochs(epochs, clock.calls, settings.max_epochs, steps)
+
+
+def seconds_of_epochs(
+    epochs: Sequence[float], calls: Sequence[Call], total: int, steps: int
+) -> float:
+    """Return the seconds of a whole training from those of its beginning.
+
+    Args:
+        epochs: seconds of those that were finished; the first one also pays for what is compiled.
+        calls: of the steps that were taken, in order, at least one.
+        total: epochs.
+        steps: of each.
+    """
+    if len(epochs) > 1:
+        return epochs[0] + (total - 1) * statistics.fmean(epochs[1:])
+    return extrapolated(calls, total * steps)
 
 
 def _behind(trial: Trial, run: Run) -> float:
     """Return the seconds for what comes behind the training."""
     from kvasir_prune.experiment.plan import plan
+    from kvasir_prune.experiment.stages import check_layers
     from kvasir_prune.models import read_chain
 
     seconds = 0.0
+    chain = read_chain(run.new_model())
+    check_layers(run, chain)
     if is_beyond(trial.until, "train"):
         planned = plan(run)
         seconds += planned.importance_s
         if is_beyond(trial.until, "importance"):
             seconds += planned.pruning_s
         if is_beyond(trial.until, "prune"):
-            seconds += planned.evolution_s + 2 * _prediction(run, read_chain(run.new_model()))
+            seconds += planned.evolution_s + 2 * _prediction(run, chain)
     if trial.random_removal is not None:
-        seconds += _draws(run, read_chain(run.new_model()), trial.random_removal)
+        draws = Draws(run, chain, trial.random_removal)
+        places = places_of(trial.random_removal)
+        seconds += extrapolated(
+            _calls(itertools.starmap(draws.measure, places)), trial.random_removal.draws
+        )
     return seconds
 
 
@@ -119,23 +141,6 @@ def _prediction(run: Run, chain: Chain) -> float:
     rows = dataset.rows[TRAIN]
     parts = predict(Section(chain), weights_of(chain), dataset.images, rows, batch_size=batch_size)
     return extrapolated(_calls(parts), steps)
-
-
-def _draws(run: Run, chain: Chain, asked: RandomRemoval) -> float:
-    """Return the seconds for all draws of nodes."""
-    from kvasir_prune.importance.scorers import scorer_of
-
-    scorer = scorer_of(run.config.importance, chain, run.scoring_set(asked.split))
-    layers = [hidden.size for hidden in chain.hidden]
-
-    def measured() -> Iterator[None]:
-        for number, nodes in itertools.product(range(asked.repetitions), asked.nodes):
-            drawn = draw(run.config.seed, layers, nodes, number)
-            removed = {layer.name: of_it for layer, of_it in zip(layers, drawn, strict=True)}
-            scorer.evaluate_unordered(removed)
-            yield
-
-    return extrapolated(_calls(measured()), asked.draws)
 
 
 def extrapolated(calls: Sequence[Call], total: int) -> float:
@@ -179,11 +184,10 @@ class _Clock(Silent):
         yield self
 
     def advance(self, steps: float = 1, **facts: object) -> None:
-        """Take the time since the last advance; the first one only starts the clock."""
+        """Take the time since the last advance; one of no steps only starts the clock."""
         now = time.monotonic()
-        if not self._began:
-            self._began = now
-        else:
+        self._began = self._began or now
+        if steps:
             self.calls.append((int(steps), now - self._last))
         if len(self.calls) > 1 and now - self._began > ENOUGH_S:
             raise _Enough

@@ -23,13 +23,14 @@ Row = dict[str, Any]
 
 
 def outcome_of(trial: Trial) -> Row:
-    """Return setting, seed and every quantity that the trial's stages have found.
+    """Return setting, seed, network and every quantity that the trial's stages have found.
 
     Quantities are named as in `docs/laboratory.md`: `removed`, `removed.LAYER`, `worse.LAYER`,
     `test.loss_before` ...; losses in nats, accuracies in [0, 1], times in seconds.
     """
     folder = trial.folder
     row: Row = {"setting": trial.group, **trial.keys, "seed": trial.config.seed}
+    row["network"] = trial.trained.path.name
     row |= dict(_importance(folder))
     row |= dict(_pruning(folder))
     row |= dict(_evaluation(folder))

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from kvasir_prune.ledger.recovery import set_aside
 from kvasir_prune.ledger.tables import Table, read_table, table
 from kvasir_prune.pruning.random_removal import draw
 from kvasir_prune.types import LossAccuracy
+
+if TYPE_CHECKING:
+    from kvasir_prune.models import Chain
 
 SCHEMA_VERSION = 2
 FILE = "random_removal.h5"
@@ -56,11 +60,11 @@ class DrawStore:
 
     def missing(self, asked: RandomRemoval) -> tuple[Place, ...]:
         """Return which draws are not there, in order."""
-        return tuple(place for place in _draws(asked) if place not in self._rows)
+        return tuple(place for place in places_of(asked) if place not in self._rows)
 
     def table(self, asked: RandomRemoval) -> Table:
         """All draws that are there of those asked for, with the columns of `DRAWS`."""
-        known = [place for place in _draws(asked) if place in self._rows]
+        known = [place for place in places_of(asked) if place in self._rows]
         return np.array([(*place, *astuple(self._rows[place])) for place in known], DRAWS)
 
     def record(self, nodes: int, number: int, value: LossAccuracy) -> None:
@@ -97,6 +101,38 @@ def store_of(folder: RunFolder, asked: RandomRemoval, origin: Mapping[str, str])
     return DrawStore(folder.path / FILE, {"measured_on": asked.split, **digests})
 
 
+class Draws:
+    """Draws nodes of a network and measures what is left of it.
+
+    Args:
+        run: whose images.
+        chain: the network.
+        asked: how many nodes are drawn at most, and on which split is measured.
+
+    Attributes:
+        scorer: that measures.
+        layers: whose nodes are drawn.
+
+    Raises:
+        ModelError: the network has not so many nodes to give.
+    """
+
+    def __init__(self, run: Run, chain: Chain, asked: RandomRemoval) -> None:
+        from kvasir_prune.importance.scorers import scorer_of
+
+        self.layers = [hidden.size for hidden in chain.hidden]
+        check_nodes(max(asked.nodes), self.layers, where="random_removal.nodes")
+        self.scorer = scorer_of(run.config.importance, chain, run.scoring_set(asked.split))
+        self._seed = run.config.seed
+
+    def measure(self, nodes: int, number: int) -> LossAccuracy:
+        """Return loss and accuracy without the nodes of a draw."""
+        drawn = draw(self._seed, self.layers, nodes, number)
+        return self.scorer.evaluate_unordered(
+            {layer.name: of_it for layer, of_it in zip(self.layers, drawn, strict=True)}
+        )
+
+
 def remove_at_random(run: Run, asked: RandomRemoval) -> None:
     """Measure every draw that is missing.
 
@@ -108,14 +144,13 @@ def remove_at_random(run: Run, asked: RandomRemoval) -> None:
         ModelError: the network has not so many nodes to give.
         StorageError: the file system does not take the draws.
     """
-    layers = [hidden.size for hidden in run.chain.hidden]
-    check_nodes(max(asked.nodes), layers, where="random_removal.nodes")
+    draws = Draws(run, run.chain, asked)
     store = store_of(run.folder, asked, run.origin)
     if store.is_foreign:
         kept = set_aside(store.path).name
         run.progress.note(f"{FILE} is damaged, or another network's, and kept as {kept}")
     missing = store.missing(asked)
-    scorer, last = run.scorer_on(asked.split), layers[-1].name
+    scorer, last = draws.scorer, draws.layers[-1].name
     scorer.halve(last, store.halvings)
     with (
         run.progress.task("Nodes removed at random", asked.draws) as task,
@@ -123,9 +158,7 @@ def remove_at_random(run: Run, asked: RandomRemoval) -> None:
     ):
         task.advance(asked.draws - len(missing))
         for nodes, number in missing:
-            drawn = draw(run.config.seed, layers, nodes, number)
-            removed = {layer.name: of_it for layer, of_it in zip(layers, drawn, strict=True)}
-            value = scorer.evaluate_unordered(removed)
+            value = draws.measure(nodes, number)
             # First: a draw must not be committed without the halving that it came behind.
             store.halvings = scorer.halvings(last)
             store.record(nodes, number, value)
@@ -133,7 +166,8 @@ def remove_at_random(run: Run, asked: RandomRemoval) -> None:
             task.advance(nodes=nodes)
 
 
-def _draws(asked: RandomRemoval) -> Iterator[Place]:
+def places_of(asked: RandomRemoval) -> Iterator[Place]:
+    """Yield every draw that is asked for, in order."""
     for nodes in asked.nodes:
         for number in range(asked.repetitions):
             yield nodes, number

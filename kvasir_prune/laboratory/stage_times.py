@@ -19,6 +19,8 @@ from kvasir_prune.publish import publish_text
 TIMES = "times.json"
 """File in a trial's folder: `seconds`, stage -> float; `interrupted`, stages of which a part is
 missing; `under_way`, whether a process has begun and not ended."""
+DATA = "data"
+"""What comes before the first stage: the images, and the network of another run."""
 DRAWS = "random_removal"
 """What comes behind the last stage where nodes are drawn at random."""
 

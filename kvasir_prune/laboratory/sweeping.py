@@ -111,7 +111,7 @@ def run_sweep(
         found = standings(sweep, folder, shared)
         missing = [one.trial for one in found if one.trial.setting in asked and not one.done]
         if missing:
-            _refuse_mixtures(one.trial for one in found if one.done)
+            refuse_mixtures(one.trial for one in found if one.done)
         done = {one.trial.name for one in found if one.done}
         with progress.task(f"Trials of {sweep.config.name}", len(done) + len(missing)) as task:
             task.advance(len(done))
@@ -128,8 +128,12 @@ def run_sweep(
     return refused
 
 
-def _refuse_mixtures(done: Iterable[Trial]) -> None:
-    """Refuse to put trials beside those of other versions: one table would hold both."""
+def refuse_mixtures(done: Iterable[Trial]) -> None:
+    """Refuse to put trials beside those of other versions: one table would hold both.
+
+    Raises:
+        RunFolderError: a finished trial is of other versions.
+    """
     now = backend.versions()
     for trial in done:
         where, kind = trial.folder.path, "set of versions"

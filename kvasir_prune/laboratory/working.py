@@ -15,7 +15,7 @@ from kvasir_prune.experiment.going_on import reached_stage
 from kvasir_prune.experiment.run_log import logging_to
 from kvasir_prune.experiment.status import FINISHED
 from kvasir_prune.laboratory.random_removal import remove_at_random, store_of
-from kvasir_prune.laboratory.stage_times import DRAWS, StageTimes
+from kvasir_prune.laboratory.stage_times import DATA, DRAWS, StageTimes
 from kvasir_prune.laboratory.trial import Trial, training_config
 from kvasir_prune.ledger.identity import origin
 from kvasir_prune.locking import locked
@@ -58,6 +58,11 @@ def is_beyond(reached: str | None, until: str) -> bool:
     return reached is not None and STAGES.index(reached) > STAGES.index(until)
 
 
+def stages_until(until: str) -> tuple[str, ...]:
+    """Return the stages of a trial behind its images, in order."""
+    return STAGES[1 : STAGES.index(until) + 1]
+
+
 def _train(trial: Trial, progress: Progress, command: str) -> None:
     """Train the network that the trial begins with, unless another one has, or is at it."""
     folder, config = trial.trained, training_config(trial.config)
@@ -82,11 +87,11 @@ def _go_on(
     from kvasir_prune.experiment.preparing import Stage, prepare_data
     from kvasir_prune.experiment.stages import run_stages
 
-    if trial is not None:
-        adopt_training(run, trial.trained)
-    stages = STAGES[1 : STAGES.index(until) + 1]
-    times = StageTimes(folder, (*stages, DRAWS))
-    prepare_data(run)
+    times = StageTimes(folder, (DATA, *stages_until(until), DRAWS))
+    with times.timing(DATA):
+        if trial is not None:
+            adopt_training(run, trial.trained)
+        prepare_data(run)
     run_stages(run, Stage(until), done=times.done)
     if trial is not None and trial.random_removal is not None:
         with times.timing(DRAWS):
