@@ -86,7 +86,7 @@ def sweep(
     from kvasir_prune.laboratory.tables import publish_tables
 
     if tables:
-        refuse_ignored({"--only": only, "--dry-run": dry}, "is not for --tables alone")
+        refuse_ignored({"--only": only, "--dry-run": dry}, "has no effect beside --tables")
     found = load_sweep(config, set_ or ())
     place = SweepFolder(folder or SWEEPS / found.config.name)
     shared = place.path.parent / "shared"
