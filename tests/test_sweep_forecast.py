@@ -139,7 +139,7 @@ def test_what_a_network_has_not_is_refused_before_and_in_the_sweep(
 ):
     write_sweep(tmp_path, {"settings": {"one": {}}, "grid": {}, "seeds": 1, **keys})
     told = server.call(*DO, "--dry-run", cwd=tmp_path).succeeded()
-    assert "Not counted: 1 trials that could not be timed" in told.out
+    assert "Not counted: 1 of 1 trials, which could not be timed" in told.out
     done = server.call(*DO, cwd=tmp_path)
     assert done.code == 2
     for err in (told.err, done.err):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,12 @@ def show(trials: Sequence[Standing], workers: int | None) -> None:
     if found.unknown < len(missing):
         at_once = f"{workers} at a time" if workers and workers > 1 else "one at a time"
         print(f"About {duration(found.seconds)} left, {at_once}, {_basis(done, estimates)}.")
-    for sentence in _left_out(unknown, found.unknown, workers):
+    if found.unknown:
+        print(
+            f"Not counted: {found.unknown} of {len(missing)} trials, which could not be timed "
+            "for the reasons above."
+        )
+    for sentence in _left_out(unknown.values(), workers):
         print(sentence)
 
 
@@ -61,13 +66,10 @@ def _basis(done: Sequence[Trial], estimates: Mapping[str, Estimate]) -> str:
     return f"{timed} and by the trials that are done" if done else timed
 
 
-def _left_out(unknown: Mapping[str, Trial], uncounted: int, workers: int | None) -> Iterator[str]:
-    if uncounted:
-        yield f"Not counted: {uncounted} trials that could not be timed, for the reasons above."
-    configs = [trial.config for trial in unknown.values()]
-    if any(config.training.rerandomisation for config in configs):
+def _left_out(timed: Collection[Trial], workers: int | None) -> Iterator[str]:
+    if any(trial.config.training.rerandomisation for trial in timed):
         yield "Not counted: the drawing of initial weights, as often as it will need."
-    if any(trial.until == "report" for trial in unknown.values()):
+    if any(trial.until == "report" for trial in timed):
         yield "Not counted: the reports."
     if workers is None:
         yield "How many trials there are at once the cluster decides."
