@@ -244,7 +244,8 @@ def test_trials_of_other_versions_are_not_mixed_with_new_ones(
     write_sweep(tmp_path, {"seeds": 3})
     refused = server.call(*DO, cwd=tmp_path)
     refused.refused("another set of versions", "keras: it has '3.0.0'", "--folder")
-    server.call(*DO, "--dry-run", cwd=tmp_path).refused("another set of versions")
+    told = server.call(*DO, "--dry-run", "--only", SETTINGS[3], cwd=tmp_path)
+    told.refused("another set of versions")
     misused = server.call(*DO, "--tables", "--only", "train*", cwd=tmp_path)
     assert misused.code == 2
     assert "has no effect beside --tables" in misused.err

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from kvasir_prune.laboratory.trial import Trial
 
 
-def show(trials: Sequence[Standing], workers: int | None) -> None:
+def show(sweep: Sequence[Standing], asked: Collection[str], workers: int | None) -> None:
     """Print the trials and how far they are, then what they will take; do none of them.
 
     Args:
-        trials: seed by seed.
+        sweep: all of its trials, seed by seed.
+        asked: the settings that are to be worked on.
         workers: at once; None where a cluster decides that.
 
     Raises:
@@ -36,6 +37,7 @@ def show(trials: Sequence[Standing], workers: int | None) -> None:
     from kvasir_prune.laboratory.forecast import forecast, unknown_settings
     from kvasir_prune.laboratory.sweeping import refuse_mixtures
 
+    trials = [one for one in sweep if one.trial.setting in asked]
     Console().print(_table(trials))
     done = [one.trial for one in trials if one.done]
     missing = [one.trial for one in trials if not one.done]
@@ -43,7 +45,7 @@ def show(trials: Sequence[Standing], workers: int | None) -> None:
     print(f"{len(trials)} trials, {len(done)} done; they share {networks} trained networks.")
     if not missing:
         return
-    refuse_mixtures(done)
+    refuse_mixtures(one.trial for one in sweep if one.done)
     unknown = unknown_settings(done, missing)
     estimates = _estimates(unknown)
     found = forecast(done, missing, workers or 1, estimates)

@@ -75,9 +75,9 @@ def sweep(
     install 'kvasir-prune\[ray]'), each with one thread unless runtime.threads
     says otherwise; on a cluster, in a folder that all its machines share.
 
-    With --dry-run no trial is done, and nothing is written. Settings of which
-    none is done yet are timed on their first steps and some nodes, half a
-    minute each or less; images that are not there are fetched.
+    With --dry-run no trial is done. Settings of which none is done yet are
+    timed on their first steps and some nodes, half a minute each or less;
+    data that are not there are fetched for it.
     """
     # Not before it is asked for: pandas would make every other command wait.
     from kvasir_prune.laboratory.on_ray import on_ray
@@ -93,9 +93,9 @@ def sweep(
     place.check(found)
     several = workers > 1 or address is not None or gpus > 0
     if dry:
-        asked, trials = chosen(found, only or ()), standings(found, place, shared)
+        asked = chosen(found, only or ())
         at_once = None if address or gpus else workers
-        dry_run.show([one for one in trials if one.trial.setting in asked], at_once)
+        dry_run.show(standings(found, place, shared), asked, at_once)
         return
     if tables:
         done = [one.trial for one in standings(found, place, shared) if one.done]
