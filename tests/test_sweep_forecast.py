@@ -14,12 +14,24 @@ import pytest
 
 from kvasir_prune.config.sweep import load_sweep
 from kvasir_prune.laboratory.estimate import extrapolated, seconds_of_epochs
-from kvasir_prune.laboratory.forecast import Estimate, Forecast, forecast, unknown_settings
+from kvasir_prune.laboratory.forecast import Estimate, Forecast, Forecaster
 from kvasir_prune.laboratory.trial import Trial, trials_of
 from tests.cli_runs import Server, call, command, environment, until
 from tests.test_sweep import DO, SWEEP, write_sweep
 
 LONG = {"run": {**SWEEP["run"], "training": {"max_epochs": 100_000}}, "settings": {"one": {}}}
+
+
+def forecast(
+    done: list[Trial], missing: list[Trial], workers: int, estimates: Mapping[str, Estimate]
+) -> Forecast:
+    forecaster = Forecaster(done, missing)
+    forecaster.add(estimates)
+    return forecaster.forecast(workers)
+
+
+def unknown_settings(done: list[Trial], missing: list[Trial]) -> dict[str, Trial]:
+    return Forecaster(done, missing).unknown_settings()
 
 
 def two_settings(folder: Path, **changes: Any) -> list[Trial]:

@@ -34,7 +34,7 @@ def show(sweep: Sequence[Standing], asked: Collection[str], workers: int | None)
     Raises:
         RunFolderError: trials are missing, and those that are done are of other versions.
     """
-    from kvasir_prune.laboratory.forecast import forecast, unknown_settings
+    from kvasir_prune.laboratory.forecast import Forecaster
     from kvasir_prune.laboratory.sweeping import refuse_mixtures
 
     trials = [one for one in sweep if one.trial.setting in asked]
@@ -46,9 +46,11 @@ def show(sweep: Sequence[Standing], asked: Collection[str], workers: int | None)
     if not missing:
         return
     refuse_mixtures(one.trial for one in sweep if one.done)
-    unknown = unknown_settings(done, missing)
+    forecaster = Forecaster(done, missing)
+    unknown = forecaster.unknown_settings()
     estimates = _estimates(unknown)
-    found = forecast(done, missing, workers or 1, estimates)
+    forecaster.add(estimates)
+    found = forecaster.forecast(workers or 1)
     if found.unknown < len(missing):
         at_once = f"{workers} at a time" if workers and workers > 1 else "one at a time"
         print(f"About {duration(found.seconds)} left, {at_once}, {_basis(done, estimates)}.")

@@ -37,68 +37,62 @@ class Forecast:
     unknown: int
 
 
-def unknown_settings(done: Sequence[Trial], missing: Sequence[Trial]) -> dict[str, Trial]:
-    """Return the settings of which no trial tells how long it takes, and the first trial of each.
+class Forecaster:
+    """Knows what the trials of a sweep took that are done, and the networks that are trained.
 
     Args:
         done: trials that are done.
         missing: those that are not.
     """
-    own, networks, trained = _known(done, missing)
-    found: dict[str, Trial] = {}
-    for trial in missing:
-        is_known = trial.trained.path in trained or trial.group in networks
-        if trial.group not in own or not is_known:
-            found.setdefault(trial.group, trial)
-    return found
 
+    def __init__(self, done: Sequence[Trial], missing: Sequence[Trial]) -> None:
+        everything = (*done, *missing)
+        self._missing = missing
+        self._own = _means((trial.group, _own(trial)) for trial in done)
+        self._networks = _means((trial.group, _network(trial)) for trial in everything)
+        self._trained = {one.trained.path for one in everything if one.trained.model.exists()}
 
-def forecast(
-    done: Sequence[Trial],
-    missing: Sequence[Trial],
-    workers: int,
-    estimates: Mapping[str, Estimate],
-) -> Forecast:
-    """Return how long the trials that are not done will take.
+    def unknown_settings(self) -> dict[str, Trial]:
+        """Return the settings of which no trial tells how long it takes, and the first of each."""
+        found: dict[str, Trial] = {}
+        for trial in self._missing:
+            if not self._is_known(trial):
+                found.setdefault(trial.group, trial)
+        return found
 
-    A trial takes as long as those of its setting did on average, or as was estimated; so does a
-    network that is not trained yet. What is done of a trial under way is not counted. However many
-    there are at once, it takes as long as the longest of them.
+    def add(self, estimates: Mapping[str, Estimate]) -> None:
+        """Take estimates for what is not known, by the settings' names without repetitions."""
+        self._own = {group: one.own for group, one in estimates.items()} | self._own
+        self._networks = {group: one.network for group, one in estimates.items()} | self._networks
 
-    Args:
-        done: trials that are done.
-        missing: those that are not.
-        workers: at once.
-        estimates: by the settings' names without repetitions.
-    """
-    own, networks, trained = _known(done, missing)
-    own = {group: one.own for group, one in estimates.items()} | own
-    networks = {group: one.network for group, one in estimates.items()} | networks
-    known = [
-        trial
-        for trial in missing
-        if trial.group in own and (trial.trained.path in trained or trial.group in networks)
-    ]
-    if not known:
-        return Forecast(0.0, len(missing))
-    to_train = {one.trained.path: one.group for one in known if one.trained.path not in trained}
-    training = {path: networks[group] for path, group in to_train.items()}
-    longest = max(own[one.group] + training.get(one.trained.path, 0.0) for one in known)
-    total = sum(own[trial.group] for trial in known) + sum(training.values())
-    at_once = min(workers, len(known))
-    return Forecast(max(longest, total / at_once), len(missing) - len(known))
+    def forecast(self, workers: int) -> Forecast:
+        """Return how long the trials that are not done will take, so many at once.
 
+        A trial takes as long as those of its setting did on average, or as was estimated; so does
+        a network that is not trained yet. What is done of a trial under way is not counted. However
+        many there are at once, it takes as long as the longest of them.
+        """
+        known = [trial for trial in self._missing if self._is_known(trial)]
+        if not known:
+            return Forecast(0.0, len(self._missing))
+        networks = {one.trained.path: one.group for one in known}
+        training = {
+            path: self._networks[group]
+            for path, group in networks.items()
+            if path not in self._trained
+        }
+        own = [self._own[trial.group] for trial in known]
+        longest = max(
+            seconds + training.get(trial.trained.path, 0.0)
+            for seconds, trial in zip(own, known, strict=True)
+        )
+        total = sum(own) + sum(training.values())
+        at_once = min(workers, len(known))
+        return Forecast(max(longest, total / at_once), len(self._missing) - len(known))
 
-def _known(
-    done: Sequence[Trial], missing: Sequence[Trial]
-) -> tuple[dict[str, float], dict[str, float], set[object]]:
-    """Return the mean seconds of a setting's trials, those of its networks, and what is trained."""
-    all_of_them = (*done, *missing)
-    return (
-        _means((trial.group, _own(trial)) for trial in done),
-        _means((trial.group, _network(trial)) for trial in all_of_them),
-        {trial.trained.path for trial in all_of_them if trial.trained.model.exists()},
-    )
+    def _is_known(self, trial: Trial) -> bool:
+        has_network = trial.trained.path in self._trained or trial.group in self._networks
+        return trial.group in self._own and has_network
 
 
 def _own(trial: Trial) -> float | None:
