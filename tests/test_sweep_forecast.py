@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +65,21 @@ def test_trials_and_networks_take_as_long_as_those_that_are_done(tmp_path: Path)
 
 
 def test_a_setting_of_which_nothing_is_done_is_estimated_by_itself(tmp_path: Path):
-    """By hand: two of 3 s, three of 100 s, two networks of 30 s."""
+    """By hand: two of 3 s, three of 100 s, two networks of 30 s, and of one importances in 7 s.
+
+    Those of another one are there, and two of the three trials ask for the same.
+    """
     trials = two_settings(tmp_path)
     took(trials[0], {"train": 1.0, "importance": 2.0})
     trained(trials[0], 30.0)
+    trials[3].measured.parent.mkdir()
+    trials[3].measured.write_bytes(b"")
+    trials[5] = replace(trials[5], measured=trials[1].measured)
     done, missing = trials[:1], trials[1:]
     ((group, first),) = unknown_settings(done, missing).items()
     assert (group, first) == ("validation", trials[1])
-    found = forecast(done, missing, 1, {"validation": Estimate(40.0, 100.0)})
-    assert found.seconds == pytest.approx(2 * 3 + 3 * 100 + 2 * 30)
+    found = forecast(done, missing, 1, {"validation": Estimate(40.0, 7.0, 100.0)})
+    assert found.seconds == pytest.approx(2 * 3 + 3 * 100 + 2 * 30 + 7)
 
 
 def test_a_trial_of_which_a_part_is_not_known_promises_nothing(tmp_path: Path):
@@ -90,11 +97,11 @@ def test_a_trial_of_which_a_part_is_not_known_promises_nothing(tmp_path: Path):
 
 
 def test_more_workers_than_trials_are_no_faster_than_the_longest_of_them(tmp_path: Path):
-    """Three networks of 30 s, and three trials of 1 s and three of 2 s on them."""
+    """Three networks of 30 s, and three trials of 0.4 + 0.6 s and three of 2 s on them."""
     trials = two_settings(tmp_path)
-    known = {"validation": Estimate(30.0, 1.0)}
+    known = {"validation": Estimate(30.0, 0.4, 0.6)}
     assert forecast([], trials, 3, known) == Forecast((3 * 30 + 3) / 3, 3)
-    both = {**known, "train": Estimate(30.0, 2.0)}
+    both = {**known, "train": Estimate(30.0, 0.0, 2.0)}
     assert forecast([], trials, 3, both) == Forecast((3 * 30 + 9) / 3, 0)
     assert forecast([], trials, 100, both) == Forecast(32.0, 0)
     assert forecast([], trials, 100, {}) == Forecast(0.0, 6)

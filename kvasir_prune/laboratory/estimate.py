@@ -58,7 +58,8 @@ def estimate(trial: Trial, place: Path) -> Estimate:
         images = time.monotonic() - began
         backend.load()
         run.start_backend(computes_results=False)
-        found = Estimate(images + _training(run), images + _behind(trial, run))
+        importance, behind = _behind(trial, run)
+        found = Estimate(images + _training(run), importance, images + behind)
         backend.forget_networks()
         return found
 
@@ -105,18 +106,18 @@ def seconds_of_epochs(
     return extrapolated(calls, total * steps)
 
 
-def _behind(trial: Trial, run: Run) -> float:
-    """Return the seconds for what comes behind the training."""
+def _behind(trial: Trial, run: Run) -> tuple[float, float]:
+    """Return the seconds for the importances, and for what else comes behind the training."""
     from kvasir_prune.experiment.plan import plan
     from kvasir_prune.experiment.stages import check_layers
     from kvasir_prune.models import read_chain
 
-    seconds = 0.0
+    importance = seconds = 0.0
     chain = read_chain(run.new_model())
     check_layers(run, chain)
     if is_beyond(trial.until, "train"):
         planned = plan(run)
-        seconds += planned.importance_s
+        importance = planned.importance_s
         if is_beyond(trial.until, "importance"):
             seconds += planned.pruning_s
         if is_beyond(trial.until, "prune"):
@@ -127,7 +128,7 @@ def _behind(trial: Trial, run: Run) -> float:
         seconds += extrapolated(
             _calls(itertools.starmap(draws.measure, places)), trial.random_removal.draws
         )
-    return seconds
+    return importance, seconds
 
 
 def _prediction(run: Run, chain: Chain) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 from kvasir_prune.laboratory.stage_times import DRAWS, times_of
@@ -17,10 +19,12 @@ class Estimate:
 
     Attributes:
         network: for the network that it begins with, of which others may make use.
-        own: for all that comes behind.
+        importance: of that network's nodes, likewise.
+        own: for all the rest.
     """
 
     network: float
+    importance: float
     own: float
 
 
@@ -50,7 +54,10 @@ class Forecaster:
         self._missing = missing
         self._own = _means((trial.group, _own(trial)) for trial in done)
         self._networks = _means((trial.group, _network(trial)) for trial in everything)
+        # Of a trial that is done, the importances are part of its own time.
+        self._importances: dict[str, float] = {}
         self._trained = {one.trained.path for one in everything if one.trained.model.exists()}
+        self._measured = {one.measured for one in everything if one.measured.exists()}
 
     def unknown_settings(self) -> dict[str, Trial]:
         """Return the settings of which no trial tells how long it takes, and the first of each."""
@@ -64,31 +71,36 @@ class Forecaster:
         """Take estimates for what is not known, by the settings' names without repetitions."""
         self._own = {group: one.own for group, one in estimates.items()} | self._own
         self._networks = {group: one.network for group, one in estimates.items()} | self._networks
+        self._importances = {group: one.importance for group, one in estimates.items()}
 
     def forecast(self, workers: int) -> Forecast:
         """Return how long the trials that are not done will take, so many at once.
 
         A trial takes as long as those of its setting did on average, or as was estimated; so does
-        a network that is not trained yet. What is done of a trial under way is not counted. However
-        many there are at once, it takes as long as the longest of them.
+        a network that is not trained yet, and the measuring of its importances. What is done of a
+        trial under way is not counted. However many there are at once, it takes as long as the
+        longest of them.
         """
         known = [trial for trial in self._missing if self._is_known(trial)]
         if not known:
             return Forecast(0.0, len(self._missing))
-        networks = {one.trained.path: one.group for one in known}
-        training = {
-            path: self._networks[group]
-            for path, group in networks.items()
-            if path not in self._trained
-        }
         own = [self._own[trial.group] for trial in known]
+        shared = [self._shared(trial) for trial in known]
         longest = max(
-            seconds + training.get(trial.trained.path, 0.0)
-            for seconds, trial in zip(own, known, strict=True)
+            seconds + sum(parts.values()) for seconds, parts in zip(own, shared, strict=True)
         )
-        total = sum(own) + sum(training.values())
+        total = sum(own) + sum(dict(ChainMap(*shared)).values())
         at_once = min(workers, len(known))
         return Forecast(max(longest, total / at_once), len(self._missing) - len(known))
+
+    def _shared(self, trial: Trial) -> dict[Path, float]:
+        """Return the seconds of what is missing and made once for all trials."""
+        parts = dict[Path, float]()
+        if trial.trained.path not in self._trained:
+            parts[trial.trained.path] = self._networks[trial.group]
+        if trial.measured not in self._measured:
+            parts[trial.measured] = self._importances.get(trial.group, 0.0)
+        return parts
 
     def _is_known(self, trial: Trial) -> bool:
         has_network = trial.trained.path in self._trained or trial.group in self._networks

@@ -29,6 +29,7 @@ class Trial:
         config: of the run.
         folder: of the run.
         trained: folder of the run that trains its network, for every trial that can share it.
+        measured: file of the importances of that network, likewise.
         until: last stage.
         random_removal: what is done with the trained network besides.
     """
@@ -39,6 +40,7 @@ class Trial:
     config: RunConfig
     folder: RunFolder
     trained: RunFolder
+    measured: Path
     until: str
     random_removal: RandomRemoval | None = None
 
@@ -59,19 +61,21 @@ def trials_of(sweep: Sweep, folder: Path, shared: Path) -> Iterator[Trial]:
     Args:
         sweep: which.
         folder: receives the folders of the trials.
-        shared: receives decoded images and trained networks, for all sweeps.
+        shared: receives decoded images, trained networks and their importances, for all sweeps.
     """
     for seed in sweep.seeds:
         for setting in sweep.settings:
             config = _config(sweep, setting, seed, shared)
             own = RunFolder(folder / setting.name / seed_name(seed))
+            network = _training_key(config, versions_of(own))
             yield Trial(
                 setting.name,
                 setting.group,
                 setting.keys,
                 config,
                 own,
-                RunFolder(shared / "trained" / _training_key(config, versions_of(own))),
+                RunFolder(shared / "trained" / network),
+                shared / "measured" / f"{_measuring_key(config, network)}.h5",
                 sweep.config.until,
                 sweep.config.random_removal,
             )
@@ -113,3 +117,11 @@ def _training_key(config: RunConfig, versions: Mapping[str, str]) -> str:
     beside = {"threads": config.runtime.threads, "root": getattr(config.data, "root", None)}
     known = identity(training_config(config)) | beside | dict(versions)
     return sha256_json(known)[:16]
+
+
+def _measuring_key(config: RunConfig, network: str) -> str:
+    """Return what tells the importances of trained networks apart."""
+    asked = {key: value for key, value in identity(config).items() if key.startswith("importance.")}
+    # Whoever does not trust a device wants each of them checked.
+    checked = config.pruning.verify_every
+    return sha256_json({"network": network, "verify_every": checked, **asked})[:16]
