@@ -88,7 +88,7 @@ def run_sweep(
     Args:
         sweep: which.
         folder: of the sweep.
-        shared: receives decoded images and trained networks, for all sweeps.
+        shared: receives decoded images, trained networks and their importances, for all sweeps.
         progress: told of every trial.
         command: how it was called, for the record.
         worker: does the trials.
