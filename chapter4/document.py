@@ -72,7 +72,11 @@ def _spread(row: dict[str, float], prefix: str) -> str:
 
 def _times(trials: pd.DataFrame) -> str:
     """Say how long the trials took, and beside it their networks, which other sweeps share."""
-    sums = {word: _minutes(trials, stage) for stage, word in STAGES.items()}
+    # Trials that share importances all tell how long those took.
+    alike = trials.columns.intersection(["network", "seconds.importance"])
+    measured = trials.drop_duplicates(alike)
+    rows = {"importance": measured}
+    sums = {word: _minutes(rows.get(stage, trials), stage) for stage, word in STAGES.items()}
     spent = ", ".join(f"{word} {minutes:.1f} min" for word, minutes in sums.items() if minutes)
     networks = trials.drop_duplicates("network")
     count, minutes = notation.plural(len(networks), "network"), _minutes(networks, "train")

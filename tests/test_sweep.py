@@ -10,7 +10,6 @@ import signal
 import statistics
 import subprocess
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,10 @@ import yaml
 
 from kvasir_prune.config.sweep import RandomRemoval, load_sweep
 from kvasir_prune.experiment.folder import RunFolder
-from kvasir_prune.importance.store import ImportanceStore, Measurement
 from kvasir_prune.laboratory.random_removal import DrawStore
 from kvasir_prune.laboratory.stage_times import DRAWS, StageTimes, times_of
 from kvasir_prune.laboratory.trial import trials_of
 from kvasir_prune.ledger import run_record
-from kvasir_prune.ledger.identity import origin
 from kvasir_prune.pruning.random_removal import draw
 from kvasir_prune.types import LayerSize, LossAccuracy
 from tests.cli_runs import (
@@ -102,43 +99,9 @@ def test_networks_are_trained_once_for_all_settings(swept: Path):
     assert not list((swept / "out" / "tiny").rglob("checkpoint.h5"))
 
 
-def test_importances_are_measured_once_and_adopted(server: Server, tmp_path: Path):
-    """What tells is a mark in the shared file: another network's, or damaged, it is not adopted."""
-    one = {"settings": {"one": {}}, "grid": {}, "seeds": 1, "until": "importance"}
-    write_sweep(tmp_path, one)
-    server.call(*DO, cwd=tmp_path).succeeded()
-    (path,) = (tmp_path / "out" / "shared" / "measured").glob("*.h5")
-    first = ImportanceStore(trial(tmp_path, "one", 0) / "importance.h5")
-    shared = ImportanceStore(path)
-    assert (shared.measured, shared.baseline) == (first.measured, first.baseline)
-    function_of = shared.identity
-
-    def measured_by_another(name: str) -> tuple[Measurement, ...]:
-        write_sweep(tmp_path, {**one, "settings": {name: {}}})
-        server.call("sweep", "sweep.yaml", "--folder", f"out/{name}", cwd=tmp_path).succeeded()
-        own = tmp_path / "out" / name / "trials" / name / "seed-0000"
-        store, record = ImportanceStore(own / "importance.h5"), RunFolder(own).read_record()
-        assert record is not None
-        assert store.identity == origin(record)
-        return store.measured
-
-    marked = (replace(first.measured[0], accuracy=0.125), *first.measured[1:])
-    for change, adopted in (({}, True), ({"weights": "0" * 64}, False), ({"device": ""}, False)):
-        shared = ImportanceStore(path)
-        shared._measured, shared.identity = marked, {**function_of, **change}
-        shared.commit()
-        found = measured_by_another("adopts" if adopted else f"measures_{next(iter(change))}")
-        assert found == (marked if adopted else first.measured)
-    # What was not adopted was replaced.
-    assert ImportanceStore(path).measured == first.measured
-    path.write_bytes(path.read_bytes()[:-100])
-    assert measured_by_another("mends") == first.measured
-    assert ImportanceStore(path).identity == function_of
-
-
-def test_importances_of_other_images_are_others(swept: Path):
+def test_importances_are_measured_once_for_all_that_ask_the_same(swept: Path):
     """Two networks, each with the importances on its validation and its training images."""
-    assert len(list((swept / "out" / "shared" / "measured").glob("*.h5"))) == 4
+    assert len(list((swept / "out" / "shared" / "measured").glob("*/*/importance.h5"))) == 4
 
 
 def test_a_trial_with_other_threads_than_its_process_is_refused(

@@ -16,9 +16,12 @@ import pytest
 from kvasir_prune.config.sweep import load_sweep
 from kvasir_prune.laboratory.estimate import extrapolated, seconds_of_epochs
 from kvasir_prune.laboratory.forecast import Estimate, Forecast, Forecaster
+from kvasir_prune.laboratory.shared_importance import place_of
+from kvasir_prune.laboratory.stage_times import publish_times
 from kvasir_prune.laboratory.trial import Trial, trials_of
 from tests.cli_runs import Server, call, command, environment, until
 from tests.test_sweep import DO, SWEEP, write_sweep
+from tests.test_sweep_sharing import RECORD
 
 LONG = {"run": {**SWEEP["run"], "training": {"max_epochs": 100_000}}, "settings": {"one": {}}}
 
@@ -43,6 +46,7 @@ def two_settings(folder: Path, **changes: Any) -> list[Trial]:
 
 def took(trial: Trial, seconds: Mapping[str, float], **more: Any) -> None:
     trial.folder.path.mkdir(parents=True, exist_ok=True)
+    trial.folder.write_record({**RECORD, "digests": {"weights": trial.name}})
     (trial.folder.path / "times.json").write_text(json.dumps({"seconds": seconds, **more}))
 
 
@@ -53,33 +57,59 @@ def trained(trial: Trial, seconds: float) -> None:
     (trial.trained.path / "times.json").write_text(json.dumps(content))
 
 
+def measured(trial: Trial, on: str = "a device") -> None:
+    (trial.measured / on).mkdir(parents=True)
+    (trial.measured / on / "importance.h5").write_bytes(b"")
+
+
 def test_trials_and_networks_take_as_long_as_those_that_are_done(tmp_path: Path):
-    """By hand: 2 x 3 + 2 x 5 + 2 x 30, two at a time."""
+    """By hand: two of each setting in 1 s, their importances in 2 and 4 s, two networks in 30 s.
+
+    Of one network somebody has measured what the first setting asks for.
+    """
     trials = two_settings(tmp_path)
     took(trials[0], {"data": 0.5, "train": 0.5, "importance": 2.0})
     took(trials[1], {"data": 0.5, "train": 0.5, "importance": 4.0})
     trained(trials[0], 30.0)
     done, missing = trials[:2], trials[2:]
     assert unknown_settings(done, missing) == {}
-    assert forecast(done, missing, 2, {}) == Forecast((2 * 3 + 2 * 5 + 2 * 30) / 2, 0)
+    assert forecast(done, missing, 2, {}) == Forecast((4 * 1 + 2 * 2 + 2 * 4 + 2 * 30) / 2, 0)
+    measured(trials[2])
+    assert forecast(done, missing, 2, {}) == Forecast((4 * 1 + 1 * 2 + 2 * 4 + 2 * 30) / 2, 0)
 
 
 def test_a_setting_of_which_nothing_is_done_is_estimated_by_itself(tmp_path: Path):
-    """By hand: two of 3 s, three of 100 s, two networks of 30 s, and of one importances in 7 s.
+    """By hand: two of 1 + 2 s, three of 100 s, two networks of 30 s, and importances in 7 s, once.
 
-    Those of another one are there, and two of the three trials ask for the same.
+    Those of one network are there, and the two other trials ask for the same.
     """
     trials = two_settings(tmp_path)
     took(trials[0], {"train": 1.0, "importance": 2.0})
     trained(trials[0], 30.0)
-    trials[3].measured.parent.mkdir()
-    trials[3].measured.write_bytes(b"")
+    measured(trials[3])
     trials[5] = replace(trials[5], measured=trials[1].measured)
     done, missing = trials[:1], trials[1:]
     ((group, first),) = unknown_settings(done, missing).items()
     assert (group, first) == ("validation", trials[1])
     found = forecast(done, missing, 1, {"validation": Estimate(40.0, 7.0, 100.0)})
     assert found.seconds == pytest.approx(2 * 3 + 3 * 100 + 2 * 30 + 7)
+
+
+def test_who_adopted_tells_what_others_measured_and_an_estimate_does_not_replace_it(
+    tmp_path: Path,
+):
+    """By hand: the others of a setting take 1 + 50 s and 30 s for a network, not what was guessed.
+
+    The trial that is done has adopted, in next to no time, what somebody measured in 50 s.
+    """
+    trials = two_settings(tmp_path, settings={"one": {}})
+    took(trials[0], {"train": 1.0, "importance": 0.1})
+    trials[0].folder.write_record(RECORD)
+    place = place_of(trials[0].measured, RECORD)
+    measured(trials[0], place.path.name)
+    publish_times(place, {"importance": 50.0})
+    guessed = {"one": Estimate(30.0, 1000.0, 1000.0)}
+    assert forecast(trials[:1], trials[1:], 1, guessed) == Forecast(2 * (1 + 50 + 30), 0)
 
 
 def test_a_trial_of_which_a_part_is_not_known_promises_nothing(tmp_path: Path):

@@ -65,11 +65,12 @@ def sweep(
 
     Each is a trial: a run with a folder of its own under trials/, which goes
     on where it stopped. Trials that begin with the same images, network,
-    training and seed share one trained network and the importances of its
-    nodes, also those of other sweeps (in the folder "shared" beside this
-    one's). tables/trials.csv has a row for every trial that is done,
-    tables/summary.csv their statistics over the seeds. Called again, the sweep
-    does what is missing; settings and seeds may be added.
+    training and seed share one trained network, also those of other sweeps
+    (in the folder "shared" beside this one's), and the importances of its
+    nodes where they ask for the same. tables/trials.csv has a row for every
+    trial that is done, tables/summary.csv their statistics over the seeds.
+    Called again, the sweep does what is missing; settings and seeds may be
+    added.
 
     With --workers, --address or --gpus-per-trial the trials run on Ray (pip
     install 'kvasir-prune\[ray]'), each with one thread unless runtime.threads

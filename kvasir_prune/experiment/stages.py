@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from kvasir_prune import backend
@@ -23,14 +23,17 @@ from kvasir_prune.training.history import to_csv
 
 
 def run_stages(
-    run: Run, until: Stage, *, done: Callable[[Stage, float], None] = lambda _stage, _seconds: None
+    run: Run,
+    until: Stage,
+    *,
+    around: Callable[[Stage], AbstractContextManager[object]] = lambda _stage: nullcontext(),
 ) -> None:
     """Do every stage up to `until` that is not done yet; the images are prepared already.
 
     Args:
         run: under way.
         until: last stage to do.
-        done: told of every stage that is done, and of the seconds it took in this process.
+        around: gives what every stage is done in.
     """
     with backend.errors_named("start of the backend"):
         run.start_backend()
@@ -42,10 +45,8 @@ def run_stages(
         Stage.REPORT: reporting.write_report_of,
     }
     for stage, do in work.items():
-        began = time.monotonic()
-        with backend.errors_named(f"stage {stage}"):
+        with backend.errors_named(f"stage {stage}"), around(stage):
             do(run)
-        done(stage, time.monotonic() - began)
         if stage == until:
             return
 

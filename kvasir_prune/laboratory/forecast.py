@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from kvasir_prune.laboratory.shared_importance import (
+    IMPORTANCE,
+    is_measured,
+    seconds_of_measuring,
+)
 from kvasir_prune.laboratory.stage_times import DRAWS, times_of
 from kvasir_prune.laboratory.trial import Trial
-from kvasir_prune.laboratory.working import stages_until
+from kvasir_prune.laboratory.working import is_beyond, stages_until
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,9 @@ class Forecaster:
         self._missing = missing
         self._own = _means((trial.group, _own(trial)) for trial in done)
         self._networks = _means((trial.group, _network(trial)) for trial in everything)
-        # Of a trial that is done, the importances are part of its own time.
-        self._importances: dict[str, float] = {}
+        self._importances = _means((trial.group, _importance(trial)) for trial in done)
         self._trained = {one.trained.path for one in everything if one.trained.model.exists()}
-        self._measured = {one.measured for one in everything if one.measured.exists()}
+        self._measured = {one.measured for one in everything if is_measured(one.measured)}
 
     def unknown_settings(self) -> dict[str, Trial]:
         """Return the settings of which no trial tells how long it takes, and the first of each."""
@@ -69,9 +73,13 @@ class Forecaster:
 
     def add(self, estimates: Mapping[str, Estimate]) -> None:
         """Take estimates for what is not known, by the settings' names without repetitions."""
-        self._own = {group: one.own for group, one in estimates.items()} | self._own
-        self._networks = {group: one.network for group, one in estimates.items()} | self._networks
-        self._importances = {group: one.importance for group, one in estimates.items()}
+        for known, part in (
+            (self._networks, "network"),
+            (self._importances, "importance"),
+            (self._own, "own"),
+        ):
+            for group, estimate in estimates.items():
+                known.setdefault(group, getattr(estimate, part))
 
     def forecast(self, workers: int) -> Forecast:
         """Return how long the trials that are not done will take, so many at once.
@@ -98,22 +106,32 @@ class Forecaster:
         parts = dict[Path, float]()
         if trial.trained.path not in self._trained:
             parts[trial.trained.path] = self._networks[trial.group]
-        if trial.measured not in self._measured:
-            parts[trial.measured] = self._importances.get(trial.group, 0.0)
+        if self._measures(trial):
+            parts[trial.measured] = self._importances[trial.group]
         return parts
 
     def _is_known(self, trial: Trial) -> bool:
         has_network = trial.trained.path in self._trained or trial.group in self._networks
-        return trial.group in self._own and has_network
+        has_importance = not self._measures(trial) or trial.group in self._importances
+        return trial.group in self._own and has_network and has_importance
+
+    def _measures(self, trial: Trial) -> bool:
+        return is_beyond(trial.until, "train") and trial.measured not in self._measured
 
 
 def _own(trial: Trial) -> float | None:
-    """Return the seconds of all stages; None where a part of them is not known."""
+    """Return the seconds of all that is not shared; None where a part of them is not known."""
     times = times_of(trial.folder, whole=True)
     draws = () if trial.random_removal is None else (DRAWS,)
-    if any(stage not in times for stage in (*stages_until(trial.until), *draws)):
+    stages = [stage for stage in stages_until(trial.until) if stage != IMPORTANCE]
+    if any(stage not in times for stage in (*stages, *draws)):
         return None
-    return sum(times.values())
+    return sum(seconds for stage, seconds in times.items() if stage != IMPORTANCE)
+
+
+def _importance(trial: Trial) -> float | None:
+    measured = is_beyond(trial.until, "train")
+    return seconds_of_measuring(trial.folder, trial.measured) if measured else None
 
 
 def _network(trial: Trial) -> float | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kvasir_prune.errors import BackendError, KvasirPruneError, LaboratoryError
-from kvasir_prune.laboratory.trial import Trial
+from kvasir_prune.laboratory.trial import Trial, waiting_least
 from kvasir_prune.laboratory.working import work
 from kvasir_prune.progress import Silent
 
@@ -57,8 +57,10 @@ def on_ray(workers: int, *, address: str | None = None, gpus: float = 0.0) -> Wo
         threads = max(trial.config.runtime.threads or 1 for trial in trials)
         _start(ray, address, workers * threads)
         try:
-            _refuse_too_much(ray, {"CPU": threads, "GPU": gpus})
-            yield from _done(ray, trials, command, {"num_cpus": threads, "num_gpus": gpus})
+            resources = {"CPU": float(threads), "GPU": gpus}
+            _refuse_too_much(ray, resources)
+            ordered = list(waiting_least(trials, _at_once(ray, resources)))
+            yield from _done(ray, ordered, command, {"num_cpus": threads, "num_gpus": gpus})
         finally:
             ray.shutdown()
 
@@ -110,6 +112,13 @@ def _refuse_too_much(ray: Any, asked: Mapping[str, float]) -> None:
                 expected=f"at most {most:g}",
                 fix="lower --gpus-per-trial or runtime.threads, or start Ray where there are more",
             )
+
+
+def _at_once(ray: Any, resources: Mapping[str, float]) -> int:
+    """Return how many trials there is room for, on all machines together."""
+    there = ray.cluster_resources()
+    room = [there.get(kind, 0.0) / number for kind, number in resources.items() if number]
+    return max(int(min(room)), 1)
 
 
 def _done(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ class Trial:
         config: of the run.
         folder: of the run.
         trained: folder of the run that trains its network, for every trial that can share it.
-        measured: file of the importances of that network, likewise.
+        measured: folder of the importances of that network, likewise.
         until: last stage.
         random_removal: what is done with the trained network besides.
     """
@@ -75,10 +77,32 @@ def trials_of(sweep: Sweep, folder: Path, shared: Path) -> Iterator[Trial]:
                 config,
                 own,
                 RunFolder(shared / "trained" / network),
-                shared / "measured" / f"{_measuring_key(config, network)}.h5",
+                shared / "measured" / _measuring_key(config, network),
                 sweep.config.until,
                 sweep.config.random_removal,
             )
+
+
+def waiting_least(trials: Sequence[Trial], at_once: int) -> Iterator[Trial]:
+    """Yield trials in an order in which those done at once seldom wait for each other.
+
+    Whoever needs a network first trains it, and the others wait. So a few seeds are taken together,
+    with all trials that come first to a network before those that come second.
+
+    Args:
+        trials: seed by seed.
+        at_once: how many trials are done at once, and seeds taken together.
+    """
+    seeds = list(dict.fromkeys(trial.config.seed for trial in trials))
+    for start in range(0, len(seeds), at_once):
+        together = seeds[start : start + at_once]
+        comers = Counter[Path]()
+        places = list[tuple[int, Trial]]()
+        for trial in trials:
+            if trial.config.seed in together:
+                places.append((comers[trial.trained.path], trial))
+                comers[trial.trained.path] += 1
+        yield from (trial for _, trial in sorted(places, key=itemgetter(0)))
 
 
 def versions_of(folder: RunFolder) -> dict[str, str]:
@@ -121,7 +145,11 @@ def _training_key(config: RunConfig, versions: Mapping[str, str]) -> str:
 
 def _measuring_key(config: RunConfig, network: str) -> str:
     """Return what tells the importances of trained networks apart."""
-    asked = {key: value for key, value in identity(config).items() if key.startswith("importance.")}
-    # Whoever does not trust a device wants each of them checked.
-    checked = config.pruning.verify_every
-    return sha256_json({"network": network, "verify_every": checked, **asked})[:16]
+    known = identity(config)
+    # The thresholds only tell what is measured apart; not to trust a device is to measure anew.
+    asked = {"verify_every": config.pruning.verify_every} | {
+        key: value
+        for key, value in known.items()
+        if key.startswith("importance.") and key not in ("importance.low", "importance.high")
+    }
+    return sha256_json({"network": network, **asked})[:16]

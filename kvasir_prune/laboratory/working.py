@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from kvasir_prune import backend
@@ -15,7 +16,7 @@ from kvasir_prune.experiment.going_on import reached_stage
 from kvasir_prune.experiment.run_log import logging_to
 from kvasir_prune.experiment.status import FINISHED
 from kvasir_prune.laboratory.random_removal import remove_at_random, store_of
-from kvasir_prune.laboratory.shared_importance import measured_once
+from kvasir_prune.laboratory.shared_importance import IMPORTANCE, measured_once
 from kvasir_prune.laboratory.stage_times import DATA, DRAWS, StageTimes
 from kvasir_prune.laboratory.trial import Trial, training_config
 from kvasir_prune.ledger.identity import origin
@@ -93,21 +94,25 @@ def _go_on(
         if trial is not None:
             adopt_training(run, trial.trained)
         prepare_data(run)
-    with ExitStack() as measuring:
-
-        def done(stage: Stage, seconds: float) -> None:
-            times.done(stage, seconds)
-            if stage == Stage.IMPORTANCE:
-                measuring.close()
-            elif stage == Stage.TRAIN and trial is not None and is_beyond(until, "train"):
-                measuring.enter_context(measured_once(run, trial.measured))
-
-        run_stages(run, Stage(until), done=done)
+    run_stages(run, Stage(until), around=partial(_around, run, times, trial))
     if trial is not None and trial.random_removal is not None:
         with times.timing(DRAWS):
             remove_at_random(run, trial.random_removal)
     times.end()
     backend.forget_networks()
+
+
+@contextmanager
+def _around(run: Run, times: StageTimes, trial: Trial | None, stage: str) -> Iterator[None]:
+    """Take the time of a stage; measure importances once for all trials."""
+    with ExitStack() as stack:
+        if stage == IMPORTANCE and trial is not None:
+            stack.enter_context(measured_once(run, trial.measured))
+        with times.timing(stage):
+            yield
+    if stage == IMPORTANCE:
+        # What it has compiled and kept would spare some trials what others pay for in pruning.
+        run.release_scorer()
 
 
 @contextmanager
