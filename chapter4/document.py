@@ -13,7 +13,6 @@ from kvasir_prune.report import notation
 LEFT_OUT = r"mean_importance_of_|removed\.|test\.accuracy_(?:before|after)\.|seconds\.train"
 """Quantities that the document leaves to comparison.csv."""
 STAGES = {
-    "importance": "importance",
     "prune": "pruning",
     "evaluate": "evaluation",
     "random_removal": "draws",
@@ -71,17 +70,18 @@ def _spread(row: dict[str, float], prefix: str) -> str:
 
 
 def _times(trials: pd.DataFrame) -> str:
-    """Say how long the trials took, and beside it their networks, which other sweeps share."""
-    # Trials that share importances all tell how long those took.
-    alike = trials.columns.intersection(["network", "seconds.importance"])
-    measured = trials.drop_duplicates(alike)
-    rows = {"importance": measured}
-    sums = {word: _minutes(rows.get(stage, trials), stage) for stage, word in STAGES.items()}
+    """Say how long the trials took, and beside it what other sweeps share of it."""
+    sums = {word: _minutes(trials, stage) for stage, word in STAGES.items()}
     spent = ", ".join(f"{word} {minutes:.1f} min" for word, minutes in sums.items() if minutes)
+    own = f"Time of all trials together, one thread each: {spent}. " if spent else ""
     networks = trials.drop_duplicates("network")
     count, minutes = notation.plural(len(networks), "network"), _minutes(networks, "train")
-    trained = f"training of their {count}, wherever that was done, {minutes:.1f} min"
-    return f"Time of all trials together, one thread each: {spent or 'not known'}; {trained}."
+    shared = f"Training of their {count}, wherever that was done, took {minutes:.1f} min"
+    # Trials that share importances all tell how long those took.
+    alike = trials.columns.intersection(["network", "seconds.importance"])
+    if measuring := _minutes(trials.drop_duplicates(alike), "importance"):
+        shared += f", measuring importances {measuring:.1f} min"
+    return f"{own}{shared}."
 
 
 def _minutes(trials: pd.DataFrame, stage: str) -> float:

@@ -141,7 +141,7 @@ def test_few_networks_that_differ_by_chance_tell_nothing(tmp_path: Path) -> None
 
 def test_the_document_gives_every_sweep_that_is_compared(tmp_path: Path) -> None:
     times = {"seconds.train": np.array([60.0, 60.0]), "seconds.prune": np.array([30.0, 60.0])}
-    times["network"] = np.array(["3e5c", "3e5c"])
+    times |= {"seconds.importance": np.array([90.0, 90.0]), "network": np.array(["3e5c", "3e5c"])}
     sweep(tmp_path, "4_5_ann", ("mnist_train", {"test.loss_change": np.array([1.0, 2]), **times}))
     statistics = {"mean": 1.5, "std": 0.7, "count": 2}
     row = {"setting": "mnist_train", "quantity": "test.loss_change", "difference": 0.5}
@@ -151,6 +151,7 @@ def test_the_document_gives_every_sweep_that_is_compared(tmp_path: Path) -> None
     text = "\n".join(sections(tmp_path))
     assert "| mnist_train | test.loss_change | 1.5 ± 0.7 (2) | 1.5 ± 0.7 (2) | 0.5 | 0.25 |" in text
     assert (
-        "2 trials. Time of all trials together, one thread each: pruning 1.5 min; "
-        "training of their 1 network, wherever that was done, 1.0 min." in text
+        "2 trials. Time of all trials together, one thread each: pruning 1.5 min. Training of "
+        "their 1 network, wherever that was done, took 1.0 min, measuring importances 1.5 min."
+        in text
     )

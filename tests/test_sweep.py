@@ -102,6 +102,10 @@ def test_networks_are_trained_once_for_all_settings(swept: Path):
 def test_importances_are_measured_once_for_all_that_ask_the_same(swept: Path):
     """Two networks, each with the importances on its validation and its training images."""
     assert len(list((swept / "out" / "shared" / "measured").glob("*/*/importance.h5"))) == 4
+    times = {(row["setting"].split(",")[0], row["seed"]): set() for row in table(swept, "trials")}
+    for row in table(swept, "trials"):
+        times[row["setting"].split(",")[0], row["seed"]].add(row["seconds.importance"])
+    assert [len(told) for told in times.values()] == [1, 1, 1, 1]
 
 
 def test_a_trial_with_other_threads_than_its_process_is_refused(

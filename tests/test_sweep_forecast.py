@@ -16,12 +16,9 @@ import pytest
 from kvasir_prune.config.sweep import load_sweep
 from kvasir_prune.laboratory.estimate import extrapolated, seconds_of_epochs
 from kvasir_prune.laboratory.forecast import Estimate, Forecast, Forecaster
-from kvasir_prune.laboratory.shared_importance import place_of
-from kvasir_prune.laboratory.stage_times import publish_times
 from kvasir_prune.laboratory.trial import Trial, trials_of
 from tests.cli_runs import Server, call, command, environment, until
 from tests.test_sweep import DO, SWEEP, write_sweep
-from tests.test_sweep_sharing import RECORD
 
 LONG = {"run": {**SWEEP["run"], "training": {"max_epochs": 100_000}}, "settings": {"one": {}}}
 
@@ -46,7 +43,6 @@ def two_settings(folder: Path, **changes: Any) -> list[Trial]:
 
 def took(trial: Trial, seconds: Mapping[str, float], **more: Any) -> None:
     trial.folder.path.mkdir(parents=True, exist_ok=True)
-    trial.folder.write_record({**RECORD, "digests": {"weights": trial.name}})
     (trial.folder.path / "times.json").write_text(json.dumps({"seconds": seconds, **more}))
 
 
@@ -57,9 +53,9 @@ def trained(trial: Trial, seconds: float) -> None:
     (trial.trained.path / "times.json").write_text(json.dumps(content))
 
 
-def measured(trial: Trial, on: str = "a device") -> None:
-    (trial.measured / on).mkdir(parents=True)
-    (trial.measured / on / "importance.h5").write_bytes(b"")
+def measured(trial: Trial) -> None:
+    (trial.measured / "a device").mkdir(parents=True)
+    (trial.measured / "a device" / "importance.h5").write_bytes(b"")
 
 
 def test_trials_and_networks_take_as_long_as_those_that_are_done(tmp_path: Path):
@@ -95,19 +91,10 @@ def test_a_setting_of_which_nothing_is_done_is_estimated_by_itself(tmp_path: Pat
     assert found.seconds == pytest.approx(2 * 3 + 3 * 100 + 2 * 30 + 7)
 
 
-def test_who_adopted_tells_what_others_measured_and_an_estimate_does_not_replace_it(
-    tmp_path: Path,
-):
-    """By hand: the others of a setting take 1 + 50 s and 30 s for a network, not what was guessed.
-
-    The trial that is done has adopted, in next to no time, what somebody measured in 50 s.
-    """
+def test_an_estimate_does_not_replace_what_is_known(tmp_path: Path):
+    """By hand: two others take 1 s each, 50 for importances and 30 for a network."""
     trials = two_settings(tmp_path, settings={"one": {}})
-    took(trials[0], {"train": 1.0, "importance": 0.1})
-    trials[0].folder.write_record(RECORD)
-    place = place_of(trials[0].measured, RECORD)
-    measured(trials[0], place.path.name)
-    publish_times(place, {"importance": 50.0})
+    took(trials[0], {"train": 1.0, "importance": 50.0})
     guessed = {"one": Estimate(30.0, 1000.0, 1000.0)}
     assert forecast(trials[:1], trials[1:], 1, guessed) == Forecast(2 * (1 + 50 + 30), 0)
 

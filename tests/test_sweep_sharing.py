@@ -5,6 +5,7 @@ What tells is a mark: an accuracy in a shared file that no network here has.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +18,8 @@ from filelock import FileLock
 from kvasir_prune.config.sweep import load_sweep
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.importance.store import ImportanceStore, Measurement
-from kvasir_prune.laboratory.shared_importance import place_of, seconds_of_measuring
+from kvasir_prune.laboratory.shared_importance import place_of
+from kvasir_prune.laboratory.stage_times import times_of
 from kvasir_prune.laboratory.trial import Trial, trials_of, waiting_least
 from kvasir_prune.ledger.identity import origin
 from tests.cli_runs import Server, command, environment, settings, until
@@ -126,6 +128,10 @@ class Lab:
         return store.measured
 
 
+def seconds_in(folder: RunFolder) -> float | None:
+    return times_of(folder, whole=True).get("importance")
+
+
 @pytest.fixture
 def lab(tmp_path: Path, server: Server) -> Lab:
     return Lab(tmp_path, server)
@@ -140,9 +146,7 @@ def test_what_one_has_measured_the_others_adopt(lab: Lab):
     classified = lab.measures("classified", run=asked).folder
     store = ImportanceStore(classified.importance)
     assert (store.measured, store.low, store.high) == (marked, -1e-4, 0.25)
-    seconds = seconds_of_measuring(lab.first.folder, lab.first.measured)
-    assert seconds is not None
-    assert seconds == seconds_of_measuring(classified, lab.first.measured)
+    assert seconds_in(classified) == seconds_in(lab.first.folder) is not None
 
 
 def test_a_damaged_shared_file_is_measured_anew(lab: Lab):
@@ -180,13 +184,27 @@ def test_what_a_dead_measurer_has_measured_is_not_lost(lab: Lab):
     # Who comes back to his own half adopts the whole, and nobody knows how long it took.
     lab.measures("first")
     assert ImportanceStore(lab.first.folder.importance).measured == found
-    assert seconds_of_measuring(lab.first.folder, lab.first.measured) is None
+    assert seconds_in(lab.first.folder) is None
+
+
+def test_a_measurers_folder_in_which_something_else_is_measured_by_now_tells_nothing(lab: Lab):
+    lab.shared.importance.unlink()
+    shutil.rmtree(lab.folder("first"))
+    on_others = settings({"importance.split": "train"}, SWEEP["run"])
+    other = lab.measures("first", run=on_others)
+    assert other.folder == lab.first.folder
+    assert lab.finds("other") == lab.found.measured
 
 
 def test_who_was_killed_before_he_could_share_shares_later(lab: Lab):
     lab.shared.importance.unlink()
+    took = seconds_in(lab.first.folder)
     lab.measures("first", until="prune")
     assert ImportanceStore(lab.shared.importance).measured == lab.found.measured
+    told = seconds_in(lab.shared)
+    assert took is not None
+    assert told is not None
+    assert told >= took
 
 
 @pytest.mark.parametrize("change", ["devices", "halvings"])
@@ -224,11 +242,13 @@ def test_whoever_needs_what_is_being_measured_waits_for_it(lab: Lab):
             text=True,
         )
         log = other.folder.log
-        until(lambda: log.exists() and "importance.h5 waits_for=" in log.read_text(), process)
+        until(lambda: log.exists() and "waiting for=" in log.read_text(), process)
         assert not other.folder.importance.exists()
         shared.write_bytes(content)
     assert process.wait() == 0
     assert ImportanceStore(other.folder.importance).measured == marked
+    # A start after it makes the wait a stop, which no report tells as work.
+    assert len(lab.record(other.folder)["starts"]) == 2
 
 
 def test_trials_done_at_once_begin_with_different_networks(tmp_path: Path):

@@ -104,9 +104,8 @@ class Run:
             return
         if known and not self._accept_device_change:
             check_device(device, known[-1], where=self.folder.path)
-        self.record = {**self.record, "starts": [*self.record["starts"], _now()]}
+        self.note_start()
         if known[-1:] == [device]:
-            self.folder.write_record(self.record)
             return
         entry = {
             "device": device,
@@ -115,6 +114,11 @@ class Run:
         }
         self.record = {**self.record, "devices": [*self.record["devices"], entry]}
         self.folder.write_record_for_good(self.record)
+
+    def note_start(self) -> None:
+        """Record that the run works from now on; what lies before its last deed was a stop."""
+        self.record = {**self.record, "starts": [*self.record["starts"], _now()]}
+        self.folder.write_record(self.record)
 
     @property
     def tolerance(self) -> float:

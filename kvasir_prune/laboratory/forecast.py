@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from kvasir_prune.laboratory.shared_importance import (
-    IMPORTANCE,
-    is_measured,
-    seconds_of_measuring,
-)
+from kvasir_prune.laboratory.shared_importance import IMPORTANCE, is_measured
 from kvasir_prune.laboratory.stage_times import DRAWS, times_of
 from kvasir_prune.laboratory.trial import Trial
 from kvasir_prune.laboratory.working import is_beyond, stages_until
@@ -130,8 +126,7 @@ def _own(trial: Trial) -> float | None:
 
 
 def _importance(trial: Trial) -> float | None:
-    measured = is_beyond(trial.until, "train")
-    return seconds_of_measuring(trial.folder, trial.measured) if measured else None
+    return times_of(trial.folder, whole=True).get(IMPORTANCE)
 
 
 def _network(trial: Trial) -> float | None:

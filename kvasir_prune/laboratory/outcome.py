@@ -13,7 +13,6 @@ from kvasir_prune.evaluation.metrics import class_accuracies, confusion_matrix, 
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.importance.store import ImportanceStore
 from kvasir_prune.laboratory.random_removal import store_of
-from kvasir_prune.laboratory.shared_importance import IMPORTANCE, seconds_of_measuring
 from kvasir_prune.laboratory.stage_times import times_of
 from kvasir_prune.laboratory.trial import Trial
 from kvasir_prune.ledger import HDF5Ledger
@@ -36,11 +35,9 @@ def outcome_of(trial: Trial) -> Row:
     row |= dict(_pruning(folder))
     row |= dict(_evaluation(folder))
     row |= dict(_training(trial))
-    # A trial's own training is the reading of the network that it shares; so it may be with them.
-    times: dict[str, float | None] = {**times_of(folder, whole=True)}
-    times["train"] = times_of(trial.trained, whole=True).get("train")
-    times[IMPORTANCE] = seconds_of_measuring(folder, trial.measured)
-    for stage, seconds in times.items():
+    # A trial's own training is the reading of the network that it shares.
+    trained = times_of(trial.trained, whole=True).get("train")
+    for stage, seconds in {**times_of(folder, whole=True), "train": trained}.items():
         if seconds is not None:
             row[f"seconds.{stage}"] = seconds
     return row

@@ -2,14 +2,16 @@
 
 They are a function of the trained network, the images, where and how is computed, and the section
 `importance` of the configuration; what is pruned behind them, and how, is none of it. In a folder
-of their own: `importance.h5`, `times.json` with the seconds of whoever measured, and `measurer`,
-the run folder of whoever is at it or was, from which the next one goes on should that one die.
+of their own: `importance.h5`, `times.json` with the seconds of whoever measured, and
+`measurer.json`: who is at it or was, from whose commit the next one goes on should that one die.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,19 @@ from kvasir_prune.locking import locked
 from kvasir_prune.publish import log, publish_text, sha256_json, sweep_partials
 
 IMPORTANCE = "importance"
-MEASURER = "measurer"
+"""The stage that is shared."""
+MEASURER = "measurer.json"
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What a run has from others.
+
+    Attributes:
+        seconds: that all of it took; None where a part of that is not known, or of the whole.
+    """
+
+    seconds: float | None
 
 
 def place_of(shared: Path, record: Mapping[str, Any]) -> RunFolder:
@@ -44,7 +58,7 @@ def is_measured(shared: Path) -> bool:
 
 
 @contextmanager
-def measured_once(run: Run, shared: Path) -> Iterator[None]:
+def measured_once(run: Run, shared: Path) -> Iterator[Adopted | None]:
     """Give importances to a run before a `with` block that measures what is missing; keep them.
 
     Whoever needs the same ones meanwhile waits. What is damaged counts as none and is replaced.
@@ -53,48 +67,32 @@ def measured_once(run: Run, shared: Path) -> Iterator[None]:
         run: with its network, on its device.
         shared: as in `place_of`.
 
+    Yields:
+        What it was given; None where it has measured all by itself so far.
+
     Raises:
         LedgerError: the run's own file is damaged.
         StorageError: the file system does not take a copy.
     """
-    own = run.folder.importance
+    own, place = run.folder.importance, place_of(shared, run.record)
     known = ImportanceStore(own) if own.exists() else None
     if known is not None and known.identity != run.origin:
         # Somebody put it there; who goes on with it refuses it.
-        yield
+        yield None
         return
-    place = place_of(shared, run.record)
     place.path.mkdir(parents=True, exist_ok=True)
     if known is not None and known.complete:
-        yield
-        _offer(run, place, all_by_itself=False)
+        yield None
+        # Whoever is at it now will offer the same.
+        with suppress(Timeout), _alone_in(place.path, timeout_s=0):
+            _offer(run, place)
         return
-    with _alone_in(place.path, run):
-        sweep_partials(place.path)
-        others = _known_of_others(run, place)
-        if others is not None and len(others.measured) > (len(known.measured) if known else 0):
-            _adopt(run, others)
-        publish_text(place.path / MEASURER, str(run.folder.path.absolute()), durable=False)
-        yield
-        _offer(run, place, all_by_itself=others is None)
-
-
-def seconds_of_measuring(folder: RunFolder, shared: Path) -> float | None:
-    """Return the seconds in which a trial's importances were measured, by whomever.
-
-    Args:
-        folder: of the trial, at least in that stage.
-        shared: as in `place_of`.
-
-    Returns:
-        None where a part of it is not known.
-    """
-    record = folder.read_record()
-    if record is None or not record["devices"]:
-        return None
-    place = place_of(shared, record)
-    whose = place if place.importance.exists() else folder
-    return times_of(whose, whole=True).get(IMPORTANCE)
+    with _waiting_for(place.path, run):
+        adopted = _adopt(run, place, len(known.measured) if known else 0)
+        content = {"folder": str(run.folder.path.absolute()), "origin": run.origin}
+        publish_text(place.path / MEASURER, json.dumps(content), durable=False)
+        yield adopted
+        _offer(run, place)
 
 
 def _function_of(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,34 +108,55 @@ def _is_shareable(record: Mapping[str, Any], store: ImportanceStore) -> bool:
 
 
 @contextmanager
-def _alone_in(place: Path, run: Run) -> Iterator[None]:
-    lock = place / ".lock"
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locked(lock, timeout_s=0))
-        except Timeout:
-            # A sweep shows no trial's notes; whoever wonders why one stands still reads its log.
-            log.info("%s waits_for=%s", run.folder.importance.name, place)
-            stack.enter_context(locked(lock))
+def _alone_in(place: Path, *, timeout_s: float = -1) -> Iterator[None]:
+    with locked(place / ".lock", timeout_s=timeout_s) as is_alone:
+        if is_alone:
+            sweep_partials(place)
         yield
 
 
-def _known_of_others(run: Run, place: RunFolder) -> ImportanceStore | None:
-    """Return what is measured already: all of it, or what the last measurer got to."""
-    whole = _store_in(place.importance, _shared_identity(run))
-    if whole is not None and whole.complete:
-        return whole
+@contextmanager
+def _waiting_for(place: Path, run: Run) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_alone_in(place, timeout_s=0))
+        except Timeout:
+            # A sweep shows no trial's notes; whoever wonders why one stands still reads its log.
+            log.info("waiting for=%s", place)
+            stack.enter_context(_alone_in(place))
+            run.note_start()
+        yield
+
+
+def _adopt(run: Run, place: RunFolder, known: int) -> Adopted | None:
+    """Give a run what is measured already, if that is more than it knows."""
+    store, seconds = _store_in(place.importance, _shared_identity(run)), times_of(place)
+    if store is None or not store.complete:
+        store, seconds = _of_measurer(run, place), {}
+    if store is None or len(store.measured) <= known:
+        return None
+    settings = run.config.importance
+    store.path, store.identity = run.folder.importance, run.origin
+    store.low, store.high = settings.low, settings.high
+    # Twice: every file of a run has a commit before the last, in case that is damaged.
+    store.commit()
+    store.commit()
+    return Adopted(seconds.get(IMPORTANCE))
+
+
+def _of_measurer(run: Run, place: RunFolder) -> ImportanceStore | None:
+    """Return what the last measurer got to; None where its folder is another run's by now."""
     try:
-        measurer = RunFolder(Path((place.path / MEASURER).read_text(encoding="utf-8")))
-        record = measurer.read_record()
-    except (OSError, ValueError, KvasirPruneError):
+        content = json.loads((place.path / MEASURER).read_text(encoding="utf-8"))
+        folder, identity = RunFolder(Path(content["folder"])), content["origin"]
+        record = folder.read_record()
+    except (OSError, ValueError, KeyError, TypeError, KvasirPruneError):
         return None
-    if record is None or measurer.path == run.folder.path.absolute():
+    if record is None or not record["devices"] or origin(record) != identity:
         return None
-    if not record["devices"] or _function_of(record) != _function_of(run.record):
-        return None
-    part = _store_in(measurer.importance, origin(record))
-    return part if part is not None and _is_shareable(record, part) else None
+    part = _store_in(folder.importance, identity)
+    same = _function_of(record) == _function_of(run.record)
+    return part if part is not None and same and _is_shareable(record, part) else None
 
 
 def _store_in(path: Path, identity: Mapping[str, str]) -> ImportanceStore | None:
@@ -154,22 +173,13 @@ def _shared_identity(run: Run) -> dict[str, str]:
     return {"function_of": sha256_json(_function_of(run.record))}
 
 
-def _offer(run: Run, place: RunFolder, *, all_by_itself: bool) -> None:
-    """Keep what a run has measured for all others, if they would have found the same."""
+def _offer(run: Run, place: RunFolder) -> None:
+    """Keep what a run has for all others, if they would have found the same."""
     identity = _shared_identity(run)
     known, store = _store_in(place.importance, identity), ImportanceStore(run.folder.importance)
     if (known is not None and known.complete) or not _is_shareable(run.record, store):
         return
-    store.path, store.identity = place.importance, identity
-    store.commit()
-    seconds = times_of(run.folder, whole=True).get(IMPORTANCE) if all_by_itself else None
+    seconds = times_of(run.folder, whole=True).get(IMPORTANCE)
     publish_times(place, {} if seconds is None else {IMPORTANCE: seconds})
-
-
-def _adopt(run: Run, store: ImportanceStore) -> None:
-    settings = run.config.importance
-    store.path, store.identity = run.folder.importance, run.origin
-    store.low, store.high = settings.low, settings.high
-    # Twice: every file of a run has a commit before the last, in case that is damaged.
-    store.commit()
+    store.path, store.identity = place.importance, identity
     store.commit()

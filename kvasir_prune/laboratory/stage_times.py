@@ -73,6 +73,15 @@ class StageTimes:
         yield
         self.done(stage, time.monotonic() - began)
 
+    def is_of_others(self, stage: str, seconds: float | None) -> None:
+        """Tell what a stage took that another trial has done, or a part of it; None: not known."""
+        cut = {*self._content["interrupted"], stage}
+        if seconds is not None:
+            self._content["seconds"][stage] = seconds
+            cut.remove(stage)
+        self._content["interrupted"] = sorted(cut)
+        self._publish()
+
     def end(self) -> None:
         """Tell that the process has done what it was to do."""
         self._content["under_way"] = False

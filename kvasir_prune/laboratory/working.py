@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -105,14 +105,17 @@ def _go_on(
 @contextmanager
 def _around(run: Run, times: StageTimes, trial: Trial | None, stage: str) -> Iterator[None]:
     """Take the time of a stage; measure importances once for all trials."""
-    with ExitStack() as stack:
-        if stage == IMPORTANCE and trial is not None:
-            stack.enter_context(measured_once(run, trial.measured))
+    if stage != IMPORTANCE or trial is None:
         with times.timing(stage):
             yield
-    if stage == IMPORTANCE:
-        # What it has compiled and kept would spare some trials what others pay for in pruning.
-        run.release_scorer()
+        return
+    with measured_once(run, trial.measured) as adopted:
+        with times.timing(stage):
+            yield
+        if adopted is not None:
+            times.is_of_others(stage, adopted.seconds)
+    # What it has compiled and kept would spare some trials what others pay for in pruning.
+    run.release_scorer()
 
 
 @contextmanager
