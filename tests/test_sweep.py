@@ -198,13 +198,13 @@ def test_a_finished_sweep_is_left_as_it_is_and_grows(swept: Path, server: Server
 
 
 def test_a_sweep_killed_again_and_again_ends_like_one_left_alone(swept: Path, tmp_path: Path):
-    write_sweep(tmp_path, {})
+    write_sweep(tmp_path, {"seeds": 1})
     trials = tmp_path / "out" / "tiny" / "trials"
     moments = (
         lambda: any((tmp_path / "out" / "shared").glob("trained/*/training/checkpoint.h5")),
         lambda: any(trials.glob("*/*/importance.h5")),
         lambda: len(list(trials.glob("*/*/pruning.h5"))) >= 2,
-        lambda: len(list(trials.glob("*/*/evaluation.h5"))) >= 5,
+        lambda: len(list(trials.glob("*/*/evaluation.h5"))) >= 2,
     )
     for moment in moments:
         process = subprocess.Popen(
@@ -219,17 +219,14 @@ def test_a_sweep_killed_again_and_again_ends_like_one_left_alone(swept: Path, tm
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     call(*DO, cwd=tmp_path).succeeded()
-    for name in ("trials", "summary"):
-        found, expected = (
-            [_without_times(row) for row in table(place, name)] for place in (tmp_path, swept)
-        )
-        assert found == expected
+    assert rows_without_times(tmp_path) == rows_without_times(swept)
 
 
-def _without_times(row: Mapping[str, str]) -> dict[str, str] | None:
-    if row.get("quantity", "").startswith("seconds."):
-        return None
-    return {key: value for key, value in row.items() if not key.startswith("seconds.")}
+def rows_without_times(place: Path) -> list[dict[str, str]]:
+    """Give the rows of the trials of seed 0, in order."""
+    rows = [row for row in table(place, "trials") if row["seed"] == "0"]
+    assert len(rows) == len(SETTINGS)
+    return [{key: row[key] for key in row if not key.startswith("seconds.")} for row in rows]
 
 
 def test_trials_of_other_versions_are_not_mixed_with_new_ones(
@@ -297,9 +294,7 @@ def test_some_settings_are_done_before_the_others(swept: Path, server: Server, t
     server.call(*DO, "--only", "train*", "--only", SETTINGS[1], cwd=tmp_path).succeeded()
     assert {row["setting"] for row in table(tmp_path, "trials")} == set(SETTINGS[1:])
     server.call(*DO, cwd=tmp_path).succeeded()
-    expected = [row for row in table(swept, "trials") if row["seed"] == "0"]
-    for found, known in zip(table(tmp_path, "trials"), expected, strict=True):
-        assert _without_times(found) == _without_times(known)
+    assert rows_without_times(tmp_path) == rows_without_times(swept)
 
 
 def test_published_results_that_cannot_be_used_are_told_before_anything_is_done(
@@ -404,7 +399,7 @@ def test_more_gpus_than_any_machine_has_are_told(server: Server, tmp_path: Path)
 def test_workers_killed_in_the_middle_go_on_from_their_ledgers(swept: Path, tmp_path: Path):
     """Ray starts a trial again whose worker died, in the same sweep."""
     pytest.importorskip("ray", reason="Ray is not installed")
-    write_sweep(tmp_path, {})
+    write_sweep(tmp_path, {"seeds": 1})
     trials = tmp_path / "out" / "tiny" / "trials"
     sweep = subprocess.Popen(
         command(*DO, "--workers", "2"),
@@ -428,10 +423,7 @@ def test_workers_killed_in_the_middle_go_on_from_their_ledgers(swept: Path, tmp_
     _, err = sweep.communicate(timeout=PATIENCE_S)
     assert sweep.returncode == 0, err
     assert len(set(killed)) == 2
-    found, expected = (
-        [_without_times(row) for row in table(place, "trials")] for place in (tmp_path, swept)
-    )
-    assert found == expected
+    assert rows_without_times(tmp_path) == rows_without_times(swept)
 
 
 def test_nodes_removed_at_random_are_measured_as_the_thesis_does(server: Server, tmp_path: Path):
