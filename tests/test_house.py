@@ -80,7 +80,7 @@ def test_every_experiment_of_chapter_4_is_a_page_that_loads() -> None:
     assert {page.name[:3] for page in pages} == {f"4_{section}" for section in range(1, 10)}
     for page in pages:
         head = page.read_text().split("name:")[0]
-        for word in ("# Purpose", "# Command", "# Source", "# Result"):
+        for word in ("# Purpose", "# Command", "# Time", "# Source", "# Result"):
             assert word in head, f"{page.name}: {word}"
         sweep = load_sweep(page)
         assert sweep.config.name == page.stem
