@@ -18,19 +18,26 @@ REAL_DATA_VARIABLE = "KVASIR_PRUNE_TEST_DATA"
 
 
 LONG = (
+    "sweep",
     "jax_backend",
     "faults",
-    "exact_scorer",
-    "sweep",
-    "true_size",
     "torture",
+    "exact_scorer",
+    "benchmarks",
     "interrupted_run",
+    "training",
+    "true_size",
+    "plan",
+    "sweep_forecast",
+    "sweep_sharing",
 )
+"""Test files that take longest, in that order."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long files, so that no worker is left alone with one of them at the end."""
-    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
+    """Begin with the longest files, so that no worker is left alone with one of them at the end."""
+    places = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 def pytest_collection_finish() -> None:
