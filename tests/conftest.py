@@ -40,12 +40,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
-def pytest_collection_finish() -> None:
-    """Leave what was imported out of garbage collections.
+@pytest.fixture(scope="module", autouse=True)
+def _old_objects_are_left_alone() -> None:
+    """Leave what earlier files have imported and made out of garbage collections.
 
     statsmodels asks for a whole one at every correction for many tests, and with TensorFlow loaded
     one goes through millions of objects.
     """
+    gc.collect()
     gc.freeze()
 
 
