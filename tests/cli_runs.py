@@ -287,7 +287,9 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
     """Wait until the condition holds; fail if the process ends before."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert process.poll() is None, "the process ended too early"
+        if process.poll() is not None:
+            said = process.stderr.read() if process.stderr else ""
+            pytest.fail(f"the process ended too early, with {process.returncode}: {said}")
         assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.002)
 

@@ -37,6 +37,7 @@ from tests.cli_runs import (
     copy_of,
     environment,
     until,
+    write_config,
 )
 from tests.file_systems import mount, read_only, small_disk, unmount
 
@@ -359,21 +360,20 @@ with ownership.owning(folder):
     assert words in done.stderr
 
 
-def test_an_owner_that_was_replaced_stops(finished: Path, tmp_path: Path) -> None:
+def test_an_owner_that_was_replaced_stops(tmp_path: Path) -> None:
     """A machine that slept so long that another took its place must not go on writing."""
-    run = copy_of(finished, tmp_path, *AFTER_IMPORTANCE)
+    write_config(tmp_path, {"training.max_epochs": 100_000})
+    run = tmp_path / "run"
     process = subprocess.Popen(
-        command(*RUN, "--set", "evaluation.every_removals=1"),
-        cwd=tmp_path,
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
+        command(*RUN), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
     )
-    until((run / OWNER).exists, process)
+    until((run / "training" / "checkpoint.h5").exists, process)
     elsewhere(run, 1)
     _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2, err
-    assert (run / OWNER).exists()
+    assert "Another process is working in this run folder" in err
+    assert f"process 4711 on not-{socket.gethostname()}" in err
+    assert json.loads((run / OWNER).read_text())["owner"] == "x"
 
 
 def test_every_commit_has_a_line_and_every_removal_a_point(finished: Path) -> None:
