@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -374,6 +375,37 @@ def test_an_owner_that_was_replaced_stops(tmp_path: Path) -> None:
     assert "Another process is working in this run folder" in err
     assert f"process 4711 on not-{socket.gethostname()}" in err
     assert json.loads((run / OWNER).read_text())["owner"] == "x"
+
+
+KERAS_THAT_HANGS = """
+import hashlib, pathlib, sys
+print("chatter", file=sys.stderr)
+pathlib.Path("loading").touch()
+hashlib.pbkdf2_hmac("sha256", b"a file system that does not answer", b"", 2**31 - 1)
+"""
+
+
+@pytest.mark.parametrize("how", ["replaced", "signal"])
+def test_the_end_of_a_process_is_told_while_its_libraries_load(tmp_path: Path, how: str) -> None:
+    """What they write is withheld; what other threads say before they end the process is not."""
+    (tmp_path / "keras.py").write_text(KERAS_THAT_HANGS)
+    write_config(tmp_path, {})
+    process = subprocess.Popen(
+        command(*RUN), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    until((tmp_path / "loading").exists, process)
+    if how == "replaced":
+        elsewhere(tmp_path / "run", 1)
+    else:
+        process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    code, words = {
+        "replaced": (2, f"process 4711 on not-{socket.gethostname()}"),
+        "signal": (143, "Stopped by signal 15"),
+    }[how]
+    assert process.returncode == code, err
+    assert words in err
+    assert "chatter" not in err
 
 
 def test_every_commit_has_a_line_and_every_removal_a_point(finished: Path) -> None:

@@ -7,11 +7,11 @@ import gc
 import os
 import platform
 import sys
-import tempfile
 from importlib import import_module
 
 from kvasir_prune.environment import set_xla_flags
 from kvasir_prune.errors import BackendError
+from kvasir_prune.standard_error import withheld
 
 REDUCED_PRECISION = (
     "ONEDNN_DEFAULT_FPMATH_MODE",
@@ -30,28 +30,13 @@ def name() -> str:
 
 
 def load() -> None:
-    """Import Keras and its backend without the chatter they write while loading.
-
-    TensorFlow's libraries write to file descriptor 2 before any log level applies. If the import
-    fails, what they wrote is shown.
-    """
+    """Import Keras and its backend; what they write while loading is shown only if it fails."""
     is_fresh = "keras" not in sys.modules
-    with tempfile.TemporaryFile() as chatter:
-        sys.stderr.flush()
-        terminal = os.dup(2)
-        os.dup2(chatter.fileno(), 2)
-        try:
-            import_module("keras")
-            if name() == "tensorflow":
-                # It warns of functions traced for several shapes, which cut networks have.
-                import_module("tensorflow").get_logger().setLevel("ERROR")
-        except BaseException:
-            chatter.seek(0)
-            os.write(terminal, chatter.read())
-            raise
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
+    with withheld():
+        import_module("keras")
+        if name() == "tensorflow":
+            # It warns of functions traced for several shapes, which cut networks have.
+            import_module("tensorflow").get_logger().setLevel("ERROR")
     # What the import leaves stays for good; looking through it took a third of a second each time
     # that Python collected its garbage. Later it would keep garbage of this package's too.
     if is_fresh:

@@ -19,6 +19,7 @@ from types import FrameType
 
 from kvasir_prune.errors import Interrupted, StorageError
 from kvasir_prune.interruption import Signalled, deliver
+from kvasir_prune.standard_error import give_back
 
 WATCHED = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
@@ -98,6 +99,7 @@ def _watch(reading: socket.socket, farewell: Callable[[Interrupted], None]) -> N
         if second == signal.SIGINT:
             break
     try:
+        give_back()
         farewell(Interrupted(first))
     finally:
         os._exit(128 + first)

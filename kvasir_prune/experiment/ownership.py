@@ -24,6 +24,7 @@ from filelock import Timeout
 from kvasir_prune.errors import KvasirPruneError, RunFolderError, StorageError
 from kvasir_prune.locking import locked
 from kvasir_prune.publish import publish_text
+from kvasir_prune.standard_error import give_back
 
 LOCK, OWNER = ".lock", ".owner.json"
 BEAT_S = 3.0
@@ -136,6 +137,7 @@ def _keep_beating(path: Path, own: str, over: threading.Event) -> None:
 
 
 def _leave(error: KvasirPruneError) -> None:
+    give_back()
     print(f"kvasir-prune: {error}", file=sys.stderr)
     sys.stderr.flush()
     os._exit(error.exit_code)
