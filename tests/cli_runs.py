@@ -48,7 +48,9 @@ DIGITS: dict[str, Any] = {
     "pruning": {"ignore_below": -1e-3},
     "evaluation": {"every_removals": 20, "latency_s": 0.0},
     "report": {"non_inferiority_margin": 0.05},
+    "runtime": {"threads": 1},
 }
+"""One thread, as a sweep's trials have: a process that has computed cannot change their number."""
 LOUD = ("GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS", "KVASIR_PRUNE_DATA")
 """Variables that would colour the output or move the data."""
 

@@ -57,9 +57,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finished_run(tmp_path_factory)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """Give a process that runs commands."""
+    """Give a process that runs commands; where they compute, with one thread."""
     with Server() as started:
         yield started
 

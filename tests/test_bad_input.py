@@ -33,6 +33,7 @@ FOLDER = {
     "data": {"source": "image_folder", "root": "images"},
     "model": {"name": "ann", "input_side_px": 8},
     "training": {"max_epochs": 1},
+    "runtime": {"threads": 1},
 }
 
 

@@ -33,7 +33,7 @@ from kvasir_prune.progress import duration
 from kvasir_prune.pruning import Exhaustive, Greedy, Strategy, prune
 from kvasir_prune.pruning.expectation import Fate, evaluations, evaluations_left, fate_of
 from kvasir_prune.types import LayerFinished, LayerSize, LossAccuracy
-from tests.cli_runs import AFTER_LEDGER, Forbidden, Server, call, contents, copy_of
+from tests.cli_runs import AFTER_LEDGER, Forbidden, Server, contents, copy_of
 from tests.networks import images_and_labels, randomise
 from tests.toy import ToyScorer
 
@@ -303,25 +303,24 @@ def test_lengths_of_time_in_words(seconds: float, words: str) -> None:
 
 
 @pytest.mark.slow
-def test_plan_names_every_layer_and_makes_no_model(tmp_path: Path) -> None:
+def test_plan_names_every_layer_and_makes_no_model(tmp_path: Path, server: Server) -> None:
     settings = "data: {source: digits, limit_per_class: 20}\nmodel: {name: mlp}\nname: planned\n"
-    (tmp_path / "config.yaml").write_text(settings)
-    with Server() as server:
-        shown = server.call("plan", "config.yaml", "--run-dir", "run", cwd=tmp_path).succeeded()
-        for name in ("dense1", "dense2", "dense3", "initial weights", "factor of 2"):
-            assert name in shown.out
-        made = {path.name for path in (tmp_path / "run").iterdir()} - {".lock"}
-        assert made - {"run.previous.json"} == {
-            "run.json",
-            "config.yaml",
-            "split.csv",
-            "data_check.json",
-            "data.json",
-            "cache",
-        }
-        arguments = ("plan", "config.yaml", "--run-dir", "run", "--json")
-        document = json.loads(server.call(*arguments, cwd=tmp_path).succeeded().out)
-        wrong = server.call(*arguments, "--set", "pruning.layers=[dense9]", cwd=tmp_path)
+    (tmp_path / "config.yaml").write_text(f"{settings}runtime: {{threads: 1}}\n")
+    shown = server.call("plan", "config.yaml", "--run-dir", "run", cwd=tmp_path).succeeded()
+    for name in ("dense1", "dense2", "dense3", "initial weights", "factor of 2"):
+        assert name in shown.out
+    made = {path.name for path in (tmp_path / "run").iterdir()} - {".lock"}
+    assert made - {"run.previous.json"} == {
+        "run.json",
+        "config.yaml",
+        "split.csv",
+        "data_check.json",
+        "data.json",
+        "cache",
+    }
+    arguments = ("plan", "config.yaml", "--run-dir", "run", "--json")
+    document = json.loads(server.call(*arguments, cwd=tmp_path).succeeded().out)
+    wrong = server.call(*arguments, "--set", "pruning.layers=[dense9]", cwd=tmp_path)
     assert [layer["layer"] for layer in document["layers"]] == ["dense3", "dense2", "dense1"]
     assert [layer["importance_evaluations"] for layer in document["layers"]] == [32, 64, 128]
     assert all(layer["pruning_s"] > 0 for layer in document["layers"])
@@ -329,10 +328,13 @@ def test_plan_names_every_layer_and_makes_no_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_plan_of_a_finished_run_rests_on_its_importances(finished: Path, tmp_path: Path) -> None:
+def test_plan_of_a_finished_run_rests_on_its_importances(
+    finished: Path, tmp_path: Path, server: Server
+) -> None:
     run = copy_of(finished, tmp_path)
     before = contents(run)
-    shown = call("plan", "config.yaml", "--run-dir", "run", "--json", cwd=tmp_path).succeeded()
+    arguments = ("plan", "config.yaml", "--run-dir", "run", "--json")
+    shown = server.call(*arguments, cwd=tmp_path).succeeded()
     document = json.loads(shown.out)
     assert (document["trained"], document["importances_measured"]) == (True, True)
     changed = {name for name, content in contents(run).items() if before.get(name) != content}

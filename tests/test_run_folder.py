@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -78,7 +79,7 @@ COSMETIC = {
     "description": "other words",
     "evaluation.latency_s": 0.001,
     "pruning.commit_every_s": 0.0,
-    "runtime.threads": 1,
+    "runtime.threads": None,
 }
 
 
@@ -104,6 +105,15 @@ def test_cosmetic_differences_pass_on_the_way_and_change_no_removal(
     with h5py.File(run / "pruning.h5") as new, h5py.File(finished / "run" / "pruning.h5") as old:
         for table in ("removed", "evolution"):
             assert new[table][()].tobytes() == old[table][()].tobytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell")
+def test_a_run_has_the_threads_that_it_may_use(tmp_path: Path, server: Server) -> None:
+    write_config(tmp_path, {"runtime.threads": None})
+    server.call("data", *RUN[1:], cwd=tmp_path).succeeded()
+    record = run_record.read(tmp_path / "run" / "run.json")
+    assert record is not None
+    assert record["threads"] == len(os.sched_getaffinity(0))
 
 
 def test_another_set_of_versions_is_refused(finished: Path, tmp_path: Path, server: Server) -> None:

@@ -30,6 +30,7 @@ from kvasir_prune.types import LayerSize, LossAccuracy
 from tests.cli_runs import (
     DIGITS,
     PATIENCE_S,
+    RUN,
     Server,
     assert_same_results,
     call,
@@ -43,7 +44,7 @@ from tests.cli_runs import (
 
 SWEEP: dict[str, Any] = {
     "name": "tiny",
-    "run": {key: value for key, value in DIGITS.items() if key != "name"},
+    "run": {key: value for key, value in DIGITS.items() if key not in ("name", "runtime")},
     "settings": {"validation": {}, "train": {"importance.split": "train"}},
     "grid": {"pruning.strategy": ["greedy", "pre_calculated"]},
     "seeds": 2,
@@ -86,9 +87,11 @@ def trial(place: Path, setting: str, seed: int) -> Path:
         (SETTINGS[3], {"importance.split": "train", "pruning.strategy": "pre_calculated"}),
     ],
 )
-def test_a_trial_is_the_run_of_its_configuration(swept: Path, tmp_path: Path, setting, keys):
-    write_config(tmp_path, {**keys, "seed": 1, "runtime.threads": 1})
-    call("run", "config.yaml", "--run-dir", "run", cwd=tmp_path).succeeded()
+def test_a_trial_is_the_run_of_its_configuration(
+    swept: Path, tmp_path: Path, server: Server, setting, keys
+):
+    write_config(tmp_path, {**keys, "seed": 1})
+    server.call(*RUN, cwd=tmp_path).succeeded()
     assert_same_results(trial(swept, setting, 1), tmp_path / "run", "model.keras")
 
 
