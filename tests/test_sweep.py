@@ -427,6 +427,15 @@ def test_workers_killed_in_the_middle_go_on_from_their_ledgers(swept: Path, tmp_
     assert sweep.returncode == 0, err
     assert len(set(killed)) == 2
     assert rows_without_times(tmp_path) == rows_without_times(swept)
+    for setting in SETTINGS:
+        on_ray, alone = (record_of(place, setting) for place in (tmp_path, swept))
+        assert on_ray["environment"] == alone["environment"]
+
+
+def record_of(place: Path, setting: str) -> dict[str, Any]:
+    record = run_record.read(trial(place, setting, 0) / "run.json")
+    assert record is not None
+    return record
 
 
 def test_nodes_removed_at_random_are_measured_as_the_thesis_does(server: Server, tmp_path: Path):

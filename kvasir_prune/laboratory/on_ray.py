@@ -23,7 +23,8 @@ from kvasir_prune.progress import Silent
 if TYPE_CHECKING:
     from kvasir_prune.laboratory.sweeping import Worker
 
-PASSED_ON = ("KERAS_BACKEND", "KVASIR_PRUNE_DATA")
+OPENMP = "OMP_NUM_THREADS"
+PASSED_ON = ("KERAS_BACKEND", "KVASIR_PRUNE_DATA", OPENMP)
 """Environment variables that workers on other machines need."""
 MOST_DEATHS = 20
 """Of the workers of one trial, until it is given up."""
@@ -126,8 +127,8 @@ def _done(
 ) -> Iterator[tuple[Trial, str | None]]:
     """Hand out the trials; yield each when it is over."""
     task = ray.remote(_work).options(max_retries=MOST_DEATHS, **resources)
-    here = str(Path.cwd())
-    under_way = {task.remote(trial, command, here): trial for trial in trials}
+    shell = str(Path.cwd()), OPENMP in os.environ
+    under_way = {task.remote(trial, command, *shell): trial for trial in trials}
     while under_way:
         # Not without a limit: a signal is handled between two calls.
         ready, _ = ray.wait(list(under_way), timeout=LOOK_EVERY_S)
@@ -143,8 +144,11 @@ def _done(
             yield trial, refusal
 
 
-def _work(trial: Trial, command: str, folder: str) -> tuple[str | None, bool]:
+def _work(trial: Trial, command: str, folder: str, has_openmp: bool) -> tuple[str | None, bool]:
     """Do a trial in a worker; return what was refused, and whether it stops all others too."""
+    if not has_openmp:
+        # Ray has set it. It is a flag that runs keep, and by which importances are shared.
+        os.environ.pop(OPENMP, None)
     try:
         os.chdir(folder)
         work(trial, Silent(), command)
