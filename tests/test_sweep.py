@@ -399,6 +399,19 @@ def test_more_gpus_than_any_machine_has_are_told(server: Server, tmp_path: Path)
     told.refused("more GPUs than any machine", "found: 64", "--gpus-per-trial")
 
 
+def test_a_trial_that_memory_does_not_suffice_for_is_given_up(tmp_path: Path):
+    """Ray ends workers while more than a share of the memory is taken; left alone, for ever."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    write_sweep(tmp_path, {"settings": {"one": {}}, "grid": {}, "seeds": 1})
+    scarce = {"RAY_memory_usage_threshold": "0.01", "RAY_task_oom_retries": "1"}
+    told = call(*DO, "--workers", "2", cwd=tmp_path, **scarce)
+    assert told.code == 2
+    assert "one/seed-0000: Ray ended its worker again and again, because the memory" in told.err
+    assert "--workers" in told.err
+    assert told.out == "out/tiny/tables\n"
+    assert len(told.err.splitlines()) < 20
+
+
 def test_workers_killed_in_the_middle_go_on_from_their_ledgers(swept: Path, tmp_path: Path):
     """Ray starts a trial again whose worker died, in the same sweep."""
     pytest.importorskip("ray", reason="Ray is not installed")

@@ -10,7 +10,10 @@ import logging
 import os
 import platform
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from io import TextIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -28,6 +31,10 @@ PASSED_ON = ("KERAS_BACKEND", "KVASIR_PRUNE_DATA", OPENMP)
 """Environment variables that workers on other machines need."""
 MOST_DEATHS = 20
 """Of the workers of one trial, until it is given up."""
+SHORT_OF_MEMORY = (
+    "Ray ended its worker again and again, because the memory of the machine ran short: do fewer "
+    "trials at once (--workers), or lower importance.memory_budget_gib; what is done is safe"
+)
 LOOK_EVERY_S = 1.0
 ANSWERS_WITHIN_S = 10.0
 
@@ -56,21 +63,36 @@ def on_ray(workers: int, *, address: str | None = None, gpus: float = 0.0) -> Wo
         if not trials:
             return
         threads = max(trial.config.runtime.threads or 1 for trial in trials)
-        _start(ray, address, workers * threads)
-        try:
-            resources = {"CPU": float(threads), "GPU": gpus}
-            _refuse_too_much(ray, resources)
-            ordered = list(waiting_least(trials, _at_once(ray, resources)))
-            yield from _done(ray, ordered, command, {"num_cpus": threads, "num_gpus": gpus})
-        finally:
-            ray.shutdown()
+        with redirect_stdout(_FirstLines()):
+            _start(ray, address, workers * threads)
+            try:
+                resources = {"CPU": float(threads), "GPU": gpus}
+                _refuse_too_much(ray, resources)
+                ordered = list(waiting_least(trials, _at_once(ray, resources)))
+                yield from _done(ray, ordered, command, {"num_cpus": threads, "num_gpus": gpus})
+            finally:
+                ray.shutdown()
 
     return do
+
+
+class _FirstLines(TextIOBase):
+    """Takes what Ray prints where results belong; its first lines are enough.
+
+    Of a worker that it ended because memory ran short there are forty.
+    """
+
+    def write(self, text: str) -> int:
+        if first := text.strip().partition("\n")[0]:
+            print(first, file=sys.stderr, flush=True)
+        return len(text)
 
 
 def _start(ray: Any, address: str | None, processors: int) -> None:
     # Ray would otherwise send statistics of its usage to its makers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Without an end, otherwise: a trial too large for its machine would be tried for ever.
+    os.environ.setdefault("RAY_task_oom_retries", str(MOST_DEATHS))
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     settings: dict[str, Any] = {"address": address}
     if address is None:
@@ -138,6 +160,9 @@ def _done(
                 refusal, stops_all = ray.get(reference)
             except ray.exceptions.WorkerCrashedError:
                 yield trial, f"its worker died {MOST_DEATHS + 1} times"
+                continue
+            except ray.exceptions.OutOfMemoryError:
+                yield trial, SHORT_OF_MEMORY
                 continue
             if stops_all:
                 raise LaboratoryError(f"{trial.name}: {refusal}")
