@@ -3,12 +3,13 @@
 Networks of different settings are other networks: they are compared by the Mann-Whitney test.
 Strategies on the same network are compared pairwise: by Wilcoxon's signed ranks, and for the spread
 by the test of Pitman and Morgan, which is the correlation of sums and differences. p is adjusted
-after Holm over all rows of a claim. That two things are about the same no such test can show: there
-the 95 % interval of the mean (Student's) must lie within a bound.
+after Holm over all rows of a claim that could tell something. That two things are about the same no
+such test can show: there the 95 % interval of the mean (Student's) must lie within a bound.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +28,8 @@ a fifth in its own results (MNIST, MLP)."""
 class Finding(NamedTuple):
     """One comparison: what, in numbers, p of the test, and whether the thesis's sentence holds.
 
-    `p` is None where an interval decides, `holds` where it cannot be told.
+    `p` is None where an interval decides or nothing could be told, `holds` where it cannot be told.
+    `least_p` is the smallest p that so many networks can come to, whatever they do.
     """
 
     claim: str
@@ -35,6 +37,7 @@ class Finding(NamedTuple):
     numbers: str
     p: float | None
     holds: bool | None
+    least_p: float = 0.0
 
 
 def findings(sweeps: Path) -> list[Finding]:
@@ -57,11 +60,19 @@ def findings(sweeps: Path) -> list[Finding]:
 
 
 def _adjusted(of_claim: Sequence[Finding]) -> list[Finding]:
-    """Adjust the tests of a claim for their number; what may be chance cannot be told."""
-    adjusted = multipletests([one.p for one in of_claim], method="holm")[1]
+    """Adjust the tests of a claim for their number; what may be chance cannot be told.
+
+    Tests of too few networks to tell anything are none of them: Tarone 1990, Biometrics 46:515.
+    """
+    p = np.array([one.p for one in of_claim])
+    tells = np.array([one.least_p < SURE for one in of_claim])
+    if tells.any():
+        p[tells] = multipletests(p[tells], method="holm")[1]
     return [
-        one._replace(p=float(p), holds=one.holds if p < SURE else None)
-        for one, p in zip(of_claim, adjusted, strict=True)
+        one._replace(p=float(p[place]), holds=one.holds if p[place] < SURE else None)
+        if tells[place]
+        else one._replace(p=None, holds=None)
+        for place, one in enumerate(of_claim)
     ]
 
 
@@ -93,6 +104,7 @@ def _more_unimportant(name: str, trials: pd.DataFrame) -> Iterator[Finding]:
                 numbers,
                 p,
                 bool(b.mean() > a.mean()),
+                2 / math.comb(len(a) + len(b), len(a)),
             )
 
 
@@ -107,6 +119,7 @@ def _worse_at_once(name: str, trials: pd.DataFrame) -> Iterator[Finding]:
             f"test loss {change.mean():+.4f}, worse in {worse} of {len(change)}",
             p,
             bool(change.mean() > 0),
+            2 / 2 ** len(change),
         )
 
 

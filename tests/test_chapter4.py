@@ -119,6 +119,24 @@ def test_many_rows_of_a_claim_are_adjusted_for_their_number(tmp_path: Path) -> N
     assert [one.holds for one in findings(tmp_path)] == [None, None]
 
 
+@pytest.mark.parametrize(("few", "counts"), [(3, False), (4, True)])
+def test_too_few_networks_to_tell_anything_are_not_counted_among_the_tests(
+    tmp_path: Path, few: int, counts: bool
+) -> None:
+    """Three against three come to a p of 2 / 20 at least, four against four of 2 / 70."""
+    for name, networks in (("4_2_ann", 20), ("4_2_cnn", few)):
+        useless = {"zero.dense1": np.zeros(networks), "worse.dense1": np.arange(networks) * 1.0}
+        more = {**useless, "worse.dense1": useless["worse.dense1"] + 7.5}
+        sweep(tmp_path, name, ("mnist_train", useless), ("mnist_validation", more))
+    found = findings(tmp_path)
+    many, small = (only(found, name) for name in ("4_2_ann", "4_2_cnn"))
+    alone = stats.mannwhitneyu(np.arange(20), np.arange(20) + 7.5).pvalue
+    assert many.p == pytest.approx(alone * (2 if counts else 1))
+    assert many.holds
+    assert small.p == (pytest.approx(2 / 70) if counts else None)
+    assert small.holds is (True if counts else None)
+
+
 def test_a_spread_that_shrinks_is_found_by_pitman_and_morgan(tmp_path: Path) -> None:
     """p from the F-like statistic of the test as Pitman wrote it, with n - 2 degrees of freedom."""
     before = RANDOM.normal(0, 3, 30)
