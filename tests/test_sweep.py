@@ -403,7 +403,7 @@ def test_a_trial_that_memory_does_not_suffice_for_is_given_up(tmp_path: Path):
     """Ray ends workers while more than a share of the memory is taken; left alone, for ever."""
     pytest.importorskip("ray", reason="Ray is not installed")
     write_sweep(tmp_path, {"settings": {"one": {}}, "grid": {}, "seeds": 1})
-    scarce = {"RAY_memory_usage_threshold": "0.01", "RAY_task_oom_retries": "1"}
+    scarce = {"RAY_memory_usage_threshold": "0.0001", "RAY_task_oom_retries": "1"}
     told = call(*DO, "--workers", "2", cwd=tmp_path, **scarce)
     assert told.code == 2
     assert "one/seed-0000: Ray ended its worker again and again, because the memory" in told.err
