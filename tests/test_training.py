@@ -38,6 +38,8 @@ from tests.networks import CLASSES, SMALL, images_and_labels, network, randomise
 
 SGD = Sgd(name="sgd", learning_rate=0.05, momentum=0.5, nesterov=True)
 ADAM = Adam(name="adam", learning_rate=0.003)
+SHAPES = {"normalised": (6, 6, 1), **{name: shape for name, (_, shape) in SMALL.items()}}
+"""Name of a network -> shape of its images."""
 
 
 def model_of(name: str) -> keras.Model:
@@ -46,7 +48,7 @@ def model_of(name: str) -> keras.Model:
         return network(name)
     model = keras.Sequential(
         [
-            keras.Input((6, 6, 1), dtype="uint8"),
+            keras.Input(SHAPES[name], dtype="uint8"),
             keras.layers.Rescaling(1 / 255),
             keras.layers.Conv2D(5, 3, use_bias=False),
             keras.layers.BatchNormalization(),
@@ -63,8 +65,7 @@ def model_of(name: str) -> keras.Model:
 
 
 def dataset(name: str) -> Dataset:
-    shape = SMALL[name][1] if name in SMALL else model_of(name).input_shape[1:]
-    images, labels = images_and_labels(shape, 60)
+    images, labels = images_and_labels(SHAPES[name], 60)
     parts = np.split(np.random.default_rng(1).permutation(60), [36, 50])
     rows = dict(zip(("train", "validation", "test"), parts, strict=True))
     return Dataset(images, labels, tuple("abcd"), rows, "digest")
