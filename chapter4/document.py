@@ -1,4 +1,4 @@
-"""The tables of docs/chapter4.md, from the tables of the sweeps."""
+"""The tables of docs/chapter4.md, from the trials that are kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from chapter4.findings import Finding, findings
+from chapter4.kept import KEPT, comparison_of, kept_names, trials_of
 from kvasir_prune.report import notation
 
 LEFT_OUT = r"mean_importance_of_|removed\.|test\.accuracy_(?:before|after)\.|seconds\.train"
@@ -19,16 +20,16 @@ STAGES = {
 }
 
 
-def sections(sweeps: Path) -> Iterator[str]:
+def sections(kept: Path = KEPT) -> Iterator[str]:
     """Yield Markdown: the findings, then for every sweep its statistics beside the thesis's.
 
     Args:
-        sweeps: folder of the sweeps of configs/chapter4.
+        kept: as in `chapter4.kept.keep`.
     """
-    yield from _findings(findings(sweeps))
-    for folder in sorted(sweeps.glob("4_*")):
-        if (folder / "tables" / "comparison.csv").exists():
-            yield from _sweep(folder)
+    yield from _findings(findings(kept))
+    for name in kept_names(kept):
+        if (comparison := comparison_of(name, kept)) is not None:
+            yield from _sweep(name, trials_of(name, kept), comparison)
 
 
 def _findings(found: Sequence[Finding]) -> Iterator[str]:
@@ -47,10 +48,8 @@ def _answer(holds: bool | None) -> str:
     return "not to be told" if holds is None else "yes" if holds else "no"
 
 
-def _sweep(folder: Path) -> Iterator[str]:
-    found = pd.read_csv(folder / "tables" / "comparison.csv")
-    trials = pd.read_csv(folder / "tables" / "trials.csv")
-    yield f"## {folder.name}\n"
+def _sweep(name: str, trials: pd.DataFrame, found: pd.DataFrame) -> Iterator[str]:
+    yield f"## {name}\n"
     yield f"{len(trials)} trials. {_times(trials)}\n"
     rows = []
     for row in found[~found["quantity"].str.contains(LEFT_OUT)].to_dict("records"):

@@ -19,6 +19,8 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from chapter4.kept import KEPT, trials_of
+
 SURE = 0.05
 ABOUT = 0.25
 """What counts as about as many nodes. The thesis gives no bound, but calls so what differs by up to
@@ -40,11 +42,11 @@ class Finding(NamedTuple):
     least_p: float = 0.0
 
 
-def findings(sweeps: Path) -> list[Finding]:
-    """Return every comparison for which trials are done.
+def findings(kept: Path = KEPT) -> list[Finding]:
+    """Return every comparison for which trials are kept.
 
     Args:
-        sweeps: folder of the sweeps of configs/chapter4.
+        kept: as in `chapter4.kept.keep`.
     """
     found = list[Finding]()
     for compare, names in (
@@ -54,7 +56,7 @@ def findings(sweeps: Path) -> list[Finding]:
         (_smaller_spread, ("4_6_ann", "4_6_mlp", "4_7_mlp", "4_8_cnn")),
         (_nothing_brought, ("4_9_ann", "4_9_mlp", "4_9_cnn")),
     ):
-        of_claim = [one for name in names for one in compare(name, _trials(sweeps, name))]
+        of_claim = [one for name in names for one in compare(name, trials_of(name, kept))]
         found += _adjusted(of_claim) if any(one.p is not None for one in of_claim) else of_claim
     return found
 
@@ -74,11 +76,6 @@ def _adjusted(of_claim: Sequence[Finding]) -> list[Finding]:
         else one._replace(p=None, holds=None)
         for place, one in enumerate(of_claim)
     ]
-
-
-def _trials(sweeps: Path, name: str) -> pd.DataFrame:
-    path = sweeps / name / "tables" / "trials.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame({"setting": []})
 
 
 def _pairs(trials: pd.DataFrame, one: str, other: str) -> Iterator[tuple[str, str, str]]:

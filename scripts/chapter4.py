@@ -1,4 +1,8 @@
-"""Print the tables of docs/chapter4.md from finished sweeps: python scripts/chapter4.py sweeps."""
+"""Keep the trials of finished sweeps, and print the tables of docs/chapter4.md from all kept ones.
+
+python scripts/chapter4.py           the tables
+python scripts/chapter4.py sweeps    keep the trials of these sweeps first
+"""
 
 import sys
 from pathlib import Path
@@ -6,6 +10,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chapter4.document import sections
+from chapter4.kept import keep
 
 if __name__ == "__main__":
-    print("\n".join(sections(Path(sys.argv[1] if len(sys.argv) > 1 else "sweeps"))))
+    for folder in sys.argv[1:]:
+        keep(Path(folder))
+    print("\n".join(sections()))

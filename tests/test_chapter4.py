@@ -11,17 +11,17 @@ from scipy import stats
 
 from chapter4.document import sections
 from chapter4.findings import Finding, findings
+from chapter4.kept import KEPT, comparison_of, keep, trials_of
 
 RANDOM = np.random.default_rng(3)
 
 
 def sweep(folder: Path, name: str, *settings: tuple[str, dict[str, np.ndarray]]) -> None:
-    (folder / name / "tables").mkdir(parents=True)
     rows = [
         pd.DataFrame(columns).assign(setting=setting, seed=range(len(next(iter(columns.values())))))
         for setting, columns in settings
     ]
-    pd.concat(rows).to_csv(folder / name / "tables" / "trials.csv", index=False)
+    pd.concat(rows).to_csv(folder / f"{name}.csv", index=False)
 
 
 def only(found: list[Finding], name: str) -> Finding:
@@ -161,15 +161,58 @@ def test_the_document_gives_every_sweep_that_is_compared(tmp_path: Path) -> None
     times = {"seconds.train": np.array([60.0, 60.0]), "seconds.prune": np.array([30.0, 60.0])}
     times |= {"seconds.importance": np.array([90.0, 90.0]), "network": np.array(["3e5c", "3e5c"])}
     sweep(tmp_path, "4_5_ann", ("mnist_train", {"test.loss_change": np.array([1.0, 2]), **times}))
-    statistics = {"mean": 1.5, "std": 0.7, "count": 2}
-    row = {"setting": "mnist_train", "quantity": "test.loss_change", "difference": 0.5}
-    published = {f"published.{name}": value for name, value in statistics.items()}
-    told = pd.DataFrame([{**row, **statistics, **published, "p_holm": 0.25}])
-    told.to_csv(tmp_path / "4_5_ann" / "tables" / "comparison.csv", index=False)
     text = "\n".join(sections(tmp_path))
-    assert "| mnist_train | test.loss_change | 1.5 ± 0.7 (2) | 1.5 ± 0.7 (2) | 0.5 | 0.25 |" in text
+    published = pd.read_csv(KEPT.parent / "published" / "4_5_ann.csv").set_index(
+        ["setting", "quantity"]
+    )
+    thesis = published.loc[("mnist_train", "test.loss_change")]
+    (row,) = (line for line in text.splitlines() if "test.loss_change" in line)
+    assert row.startswith("| mnist_train | test.loss_change | 1.5 ± 0.7071 (2) | ")
+    assert f"{thesis['mean']:.4g} ± {thesis['std']:.4g}" in row
     assert (
         "2 trials. Time of all trials together, one thread each: pruning 1.5 min. Training of "
         "their 1 network, wherever that was done, took 1.0 min, measuring importances 1.5 min."
         in text
     )
+
+
+def test_trials_of_another_day_count_as_if_one_sweep_had_made_them(tmp_path: Path) -> None:
+    """Three seeds of one sweep; the second is begun on one day and done again on the next."""
+    change = RANDOM.normal(0.05, 0.01, 6)
+    rows = pd.DataFrame(
+        {
+            "setting": ["mnist_train"] * 3 + ["fashion_mnist_train"] * 3,
+            "seed": [0, 1, 2] * 2,
+            "network": [f"{number:x}" for number in range(10, 16)],
+            "test.loss_change": change,
+        }
+    )
+    first, again = rows.iloc[[0, 1]], rows.iloc[[5, 3, 4, 2, 1]]
+    first.loc[1, "test.loss_change"] = 99.0
+    for day, part in (("first", first), ("again", again), ("whole", rows)):
+        tables = tmp_path / day / "4_5_ann" / "tables"
+        tables.mkdir(parents=True)
+        part.to_csv(tables / "trials.csv", index=False)
+    keep(tmp_path / "first", tmp_path / "kept")
+    keep(tmp_path / "again", tmp_path / "kept")
+    keep(tmp_path / "whole", tmp_path / "kept_at_once")
+    pd.testing.assert_frame_equal(trials_of("4_5_ann", tmp_path / "kept"), rows, check_exact=True)
+    assert list(sections(tmp_path / "kept")) == list(sections(tmp_path / "kept_at_once"))
+
+
+def test_kept_draws_are_set_beside_the_thesis_too(tmp_path: Path) -> None:
+    """Statistics of 1,000 draws: as far apart as those of the thesis's own network, p by hand."""
+    tables = tmp_path / "sweeps" / "4_1_random_removal" / "tables"
+    tables.mkdir(parents=True)
+    pd.DataFrame({"setting": ["mnist"], "seed": [0], "network": ["a"]}).to_csv(
+        tables / "trials.csv", index=False
+    )
+    path = KEPT.parent / "published" / "4_1_random_removal.csv"
+    thesis = pd.read_csv(path).query("setting == 'mnist' and nodes == 8 and quantity == 'loss'")
+    own = thesis.drop(columns="source").assign(seed=0, mean=thesis["mean"] + thesis["std"] / 10)
+    own.to_csv(tables / "random_removal.csv", index=False)
+    keep(tmp_path / "sweeps", tmp_path / "kept")
+    (row,) = comparison_of("4_1_random_removal", tmp_path / "kept").to_dict("records")
+    t = 0.1 / np.sqrt(2 / 1000)
+    assert (row["nodes"], row["published.count"]) == (8, 1000)
+    assert row["p"] == pytest.approx(2 * stats.t.sf(t, 2 * 999))
