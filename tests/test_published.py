@@ -91,7 +91,7 @@ def test_random_removal_is_compared_at_each_number_of_nodes() -> None:
         (None, ("No such file", "leave `published` out")),
         ("", ("CSV file",)),
         ("setting,mean\na,1\n", ("no column quantity", "source")),
-        (HEAD + "b,x,1,2,,,,,,,T\n", ("the setting b", "one of a")),
+        (HEAD + "b,x,1,2,,,,,,,T\n", ("the setting b", "one of a", "--only SETTING")),
         (HEAD + "a,x,1,2,,,,,,,T\na,x,1,2,,,,,,,T\n", ("line 3 speaks of the same",)),
         (HEAD + "a,x,1,many,,,,,,,T\n", ("no mean in line 2",)),
     ],

@@ -21,6 +21,10 @@ nodes only where nodes were removed at random."""
 ROUNDING = 1e-12
 """Largest standard deviation, relative to the mean or to 1, that equal numbers may seem to have."""
 NEEDED = ("setting", "quantity", "count", "mean", "source")
+FOR_A_PART = (
+    "name it as the sweep does; to do only a part of a sweep, leave its settings and its grid as "
+    "they are and take `--only SETTING`"
+)
 
 
 def read_published(path: Path, settings: Collection[str]) -> pd.DataFrame:
@@ -48,7 +52,8 @@ def read_published(path: Path, settings: Collection[str]) -> pd.DataFrame:
         raise _unusable(path, f"no column {', '.join(missing)}", f"the columns {', '.join(NEEDED)}")
     foreign = [name for name in table["setting"].unique() if name not in settings]
     if foreign:
-        raise _unusable(path, f"the setting {foreign[0]}", f"one of {', '.join(settings)}")
+        expected = f"one of {', '.join(settings)}"
+        raise _unusable(path, f"the setting {foreign[0]}", expected, FOR_A_PART)
     numbers = table.reindex(columns=STATISTICS).apply(pd.to_numeric, errors="coerce")
     if numbers["mean"].isna().any():
         line = int(numbers["mean"].isna().idxmax()) + 2
@@ -117,11 +122,13 @@ def _is_spread(side: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
     return varies
 
 
-def _unusable(path: Path, got: str, expected: str) -> LaboratoryError:
+def _unusable(
+    path: Path, got: str, expected: str, fix: str = "correct the file"
+) -> LaboratoryError:
     return LaboratoryError(
         "The published results of the sweep cannot be used.",
         where=path,
         got=got,
         expected=expected,
-        fix="correct the file, or leave `published` out of the sweep",
+        fix=f"{fix}; or leave `published` out of the sweep",
     )
