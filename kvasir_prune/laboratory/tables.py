@@ -44,7 +44,7 @@ def summary_of(trials: pd.DataFrame, varied: Collection[str] = ()) -> pd.DataFra
         Columns `setting`, `quantity` and `STATISTICS`, in the order of the first appearance.
     """
     numbers = trials.select_dtypes("number").drop(columns=["seed", *varied], errors="ignore")
-    long = numbers.assign(setting=trials["setting"]).melt("setting", var_name="quantity")
+    long = pd.concat([trials["setting"], numbers], axis=1).melt("setting", var_name="quantity")
     return _described(long, ["setting", "quantity"])
 
 
