@@ -21,7 +21,7 @@ import yaml
 
 from kvasir_prune.config.sweep import RandomRemoval, load_sweep
 from kvasir_prune.experiment.folder import RunFolder
-from kvasir_prune.laboratory.random_removal import DrawStore
+from kvasir_prune.laboratory.draw_store import DrawStore
 from kvasir_prune.laboratory.stage_times import DRAWS, StageTimes, times_of
 from kvasir_prune.laboratory.trial import trials_of
 from kvasir_prune.ledger import run_record

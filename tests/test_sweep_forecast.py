@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from kvasir_prune.config.sweep import load_sweep
-from kvasir_prune.laboratory.estimate import extrapolated, seconds_of_epochs
+from kvasir_prune.laboratory.estimate import seconds_of_epochs
 from kvasir_prune.laboratory.forecast import Estimate, Forecast, Forecaster
+from kvasir_prune.laboratory.stopwatch import extrapolated
 from kvasir_prune.laboratory.trial import Trial, trials_of
 from tests.cli_runs import Server, call, command, environment, until
 from tests.test_sweep import DO, SWEEP, write_sweep

@@ -13,8 +13,8 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,20 +22,17 @@ from kvasir_prune import backend
 from kvasir_prune.experiment.context import Run
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.preparing import prepare_data
+from kvasir_prune.laboratory.draw_store import places_of
 from kvasir_prune.laboratory.forecast import Estimate
-from kvasir_prune.laboratory.random_removal import Draws, places_of
+from kvasir_prune.laboratory.random_removal import Draws
+from kvasir_prune.laboratory.stopwatch import Call, Enough, Stopwatch, extrapolated, timed
 from kvasir_prune.laboratory.trial import Trial
 from kvasir_prune.laboratory.working import is_beyond
-from kvasir_prune.progress import Silent, Task
+from kvasir_prune.progress import Silent
 from kvasir_prune.types import TRAIN
 
 if TYPE_CHECKING:
     from kvasir_prune.models import Chain
-
-ENOUGH_S = 5.0
-"""A training, draws or images are timed so long, and for two calls of the backend at least."""
-Call = tuple[int, float]
-"""Steps taken, and the seconds they took."""
 
 
 def estimate(trial: Trial, place: Path) -> Estimate:
@@ -78,8 +75,8 @@ def _training(run: Run) -> float:
 
     settings, folder = run.config.training, run.folder.training
     folder.mkdir()
-    clock, ends = _Clock(), list[float]()
-    with suppress(_Enough):
+    clock, ends = Stopwatch(), list[float]()
+    with suppress(Enough):
         for _ in train(
             run.new_model(), run.dataset, settings, folder, seed=run.config.seed, progress=clock
         ):
@@ -126,7 +123,7 @@ def _behind(trial: Trial, run: Run) -> tuple[float, float]:
         draws = Draws(run, chain, trial.random_removal)
         places = places_of(trial.random_removal)
         seconds += extrapolated(
-            _calls(itertools.starmap(draws.measure, places)), trial.random_removal.draws
+            timed(itertools.starmap(draws.measure, places)), trial.random_removal.draws
         )
     return importance, seconds
 
@@ -141,58 +138,4 @@ def _prediction(run: Run, chain: Chain) -> float:
     steps = sum(math.ceil(len(rows) / batch_size) for rows in dataset.rows.values())
     rows = dataset.rows[TRAIN]
     parts = predict(Section(chain), weights_of(chain), dataset.images, rows, batch_size=batch_size)
-    return extrapolated(_calls(parts), steps)
-
-
-def extrapolated(calls: Sequence[Call], total: int) -> float:
-    """Return the seconds of all steps from those of the first calls.
-
-    Args:
-        calls: in order, at least one; the first one also pays for what is compiled.
-        total: steps.
-    """
-    (steps, first), *others = calls
-    usual = [seconds / taken for taken, seconds in others]
-    # Not the mean: beside other processes a step now and then takes many times as long.
-    step = statistics.median(usual) if usual else first / steps
-    return first + max(total - steps, 0) * step
-
-
-def _calls(steps: Iterable[object]) -> list[Call]:
-    """Take steps until enough of them are timed."""
-    clock = _Clock()
-    with suppress(_Enough):
-        clock.advance(0)
-        for _ in steps:
-            clock.advance(1)
-    return clock.calls
-
-
-class _Enough(Exception):  # noqa: N818  (no error)
-    """Enough has been timed."""
-
-
-class _Clock(Silent):
-    """Takes the time of every advance of a job, and ends it when enough is known."""
-
-    def __init__(self) -> None:
-        self.calls = list[Call]()
-        self._began = self._last = 0.0
-
-    @contextmanager
-    def task(self, description: str, total: float | None) -> Iterator[Task]:
-        """Open a job that is timed."""
-        yield self
-
-    def advance(self, steps: float = 1, **facts: object) -> None:
-        """Take the time since the last advance; one of no steps only starts the clock."""
-        now = time.monotonic()
-        self._began = self._began or now
-        if steps:
-            self.calls.append((int(steps), now - self._last))
-        if len(self.calls) > 1 and now - self._began > ENOUGH_S:
-            raise _Enough
-        self._last = time.monotonic()
-
-    def foresee(self, done_s: float, left_s: float, **facts: object) -> None:
-        """Time nothing."""
+    return extrapolated(timed(parts), steps)

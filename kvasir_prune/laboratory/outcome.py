@@ -12,7 +12,7 @@ from kvasir_prune.evaluation import store
 from kvasir_prune.evaluation.metrics import class_accuracies, confusion_matrix, loss_accuracy
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.importance.store import ImportanceStore
-from kvasir_prune.laboratory.random_removal import store_of
+from kvasir_prune.laboratory.draw_store import store_of
 from kvasir_prune.laboratory.stage_times import times_of
 from kvasir_prune.laboratory.trial import Trial
 from kvasir_prune.ledger import HDF5Ledger

@@ -15,7 +15,8 @@ from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.experiment.going_on import reached_stage
 from kvasir_prune.experiment.run_log import logging_to
 from kvasir_prune.experiment.status import FINISHED
-from kvasir_prune.laboratory.random_removal import remove_at_random, store_of
+from kvasir_prune.laboratory.draw_store import store_of
+from kvasir_prune.laboratory.random_removal import remove_at_random
 from kvasir_prune.laboratory.shared_importance import IMPORTANCE, measured_once
 from kvasir_prune.laboratory.stage_times import DATA, DRAWS, StageTimes
 from kvasir_prune.laboratory.trial import Trial, training_config
