@@ -127,7 +127,9 @@ def _as_many(name: str, trials: pd.DataFrame) -> Iterator[Finding]:
             more = (both["removed_2"] - both["removed_1"]).to_numpy(float)
             share, low, high = _interval(more / both["removed_1"].mean())
             kept = both["test.loss_change_2"].mean() / both["test.loss_change_1"].mean()
-            faster = both["seconds.prune_1"].sum() / both["seconds.prune_2"].sum()
+            # Of a network one of whose times a kill cut off, neither counts.
+            times = both[["seconds.prune_1", "seconds.prune_2"]].dropna().sum()
+            faster = times["seconds.prune_1"] / times["seconds.prune_2"]
             yield Finding(
                 "Greedy removes about as many nodes as exhaustive pruning",
                 f"{name}, {data}, ignore_below -{threshold} ({len(more)} networks)",

@@ -50,6 +50,7 @@ def test_removing_all_at_once_is_tested_by_signed_ranks(tmp_path: Path) -> None:
 
 
 def test_greedy_is_set_beside_exhaustive_on_the_same_networks(tmp_path: Path) -> None:
+    """Of the third network greedy's time is not known: its exhaustive one must not count either."""
     most = {
         "removed": np.array([20, 30, 40]),
         "test.loss_change": np.array([-0.1, -0.2, -0.3]),
@@ -59,6 +60,7 @@ def test_greedy_is_set_beside_exhaustive_on_the_same_networks(tmp_path: Path) ->
     }
     greedy = {**most, "removed": most["removed"] + 2, "seconds.prune": most["seconds.prune"] / 4}
     greedy["test.loss_change"] = most["test.loss_change"] / 2
+    greedy["seconds.prune"][2] = np.nan
     sweep(tmp_path, "4_7_mlp", ("mnist_exhaustive", most), ("mnist_greedy_1e-2", greedy))
     one = only(findings(tmp_path), "4_7_mlp, mnist, ignore_below -1e-2")
     assert one.numbers == (
