@@ -68,7 +68,8 @@ def _read(path: Path) -> pd.DataFrame:
 def _joined(old: pd.DataFrame, new: pd.DataFrame, page: Sweep) -> pd.DataFrame:
     """Return the rows of both in the order of the page's settings; new ones replace old ones."""
     order = {setting.group: place for place, setting in enumerate(page.settings)}
-    rows = pd.concat([old, new]) if len(old) else new
+    columns = [*new.columns, *old.columns.difference(new.columns, sort=False)]
+    rows = pd.concat([old, new])[columns] if len(old) else new
     keys = [key for key in KEYS if key in new.columns]
     rows = rows.drop_duplicates(keys, keep="last").sort_values("seed", kind="stable")
     return rows.sort_values("setting", key=lambda names: names.map(order), kind="stable")

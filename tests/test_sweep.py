@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import yaml
 
+from kvasir_prune.backend import installed
 from kvasir_prune.config.sweep import RandomRemoval, load_sweep
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.laboratory.draw_store import DrawStore
@@ -149,6 +150,10 @@ def test_a_row_holds_what_the_files_of_its_trial_say(swept: Path):
     assert set(rows) == {(setting, seed) for setting in SETTINGS for seed in "01"}
     row, run = rows[SETTINGS[2], "1"], trial(swept, SETTINGS[2], 1)
     assert (row["importance.split"], row["pruning.strategy"]) == ("train", "greedy")
+    record = run_record.read(run / "run.json")
+    assert record is not None
+    assert row["code"] == record["versions"]["kvasir_prune code"] == installed.code_digest()
+    assert row["device"] == record["devices"][0]["device"]
     with h5py.File(run / "importance.h5") as file:
         importances = file["nodes"]["importance"]
     assert int(row["important.dense1"]) == (importances < -1e-5).sum()
