@@ -1,4 +1,8 @@
-"""The tables of docs/chapter4.md, from the trials that are kept."""
+"""The tables of docs/chapter4.md of the sweeps whose trials are kept.
+
+Those of older sweeps stand in the document as they were printed, and so does p of their claims,
+which is adjusted over all rows of a claim.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from chapter4.kept import KEPT, comparison_of, kept_names, trials_of
 from kvasir_prune.report import notation
 
 LEFT_OUT = r"mean_importance_of_|removed\.|test\.accuracy_(?:before|after)\.|seconds\.train"
-"""Quantities that the document leaves to comparison.csv."""
+"""Quantities that the document leaves out."""
 STAGES = {
     "prune": "pruning",
     "evaluate": "evaluation",

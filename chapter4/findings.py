@@ -126,18 +126,25 @@ def _as_many(name: str, trials: pd.DataFrame) -> Iterator[Finding]:
             both = _beside(trials, most, greedy, ["removed", "test.loss_change", "seconds.prune"])
             more = (both["removed_2"] - both["removed_1"]).to_numpy(float)
             share, low, high = _interval(more / both["removed_1"].mean())
-            kept = both["test.loss_change_2"].mean() / both["test.loss_change_1"].mean()
-            # Of a network one of whose times a kill cut off, neither counts.
-            times = both[["seconds.prune_1", "seconds.prune_2"]].dropna().sum()
-            faster = times["seconds.prune_1"] / times["seconds.prune_2"]
+            left = both["test.loss_change_2"].mean() / both["test.loss_change_1"].mean()
             yield Finding(
                 "Greedy removes about as many nodes as exhaustive pruning",
                 f"{name}, {data}, ignore_below -{threshold} ({len(more)} networks)",
-                f"{more.mean():+.1f} nodes ({share:+.0%}; {low:+.0%} to {high:+.0%}), {kept:.0%} "
-                f"of the decrease of the test loss, {faster:.1f} times as fast",
+                f"{more.mean():+.1f} nodes ({share:+.0%}; {low:+.0%} to {high:+.0%}), {left:.0%} "
+                f"of the decrease of the test loss{_faster(both)}",
                 None,
                 _lies(low, high, -ABOUT, ABOUT),
             )
+
+
+def _faster(both: pd.DataFrame) -> str:
+    """Say how many times as fast; a network one of whose times a kill cut off counts in neither."""
+    times = both[["seconds.prune_1", "seconds.prune_2"]].dropna()
+    if times.empty:
+        return ""
+    ratio = times["seconds.prune_1"].sum() / times["seconds.prune_2"].sum()
+    some = "" if len(times) == len(both) else f" (times of {len(times)})"
+    return f", {ratio:.1f} times as fast{some}"
 
 
 def _smaller_spread(name: str, trials: pd.DataFrame) -> Iterator[Finding]:

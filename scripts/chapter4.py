@@ -1,4 +1,4 @@
-"""Keep the trials of finished sweeps, and print the tables of docs/chapter4.md from all kept ones.
+"""Keep the trials of sweeps, and print the tables of docs/chapter4.md of those that are kept.
 
 python scripts/chapter4.py           the tables
 python scripts/chapter4.py sweeps    keep the trials of these sweeps first

@@ -11,7 +11,10 @@ from scipy import stats
 
 from chapter4.document import sections
 from chapter4.findings import Finding, findings
-from chapter4.kept import KEPT, comparison_of, keep, trials_of
+from chapter4.kept import KEPT, comparison_of, keep, kept_names, trials_of
+from kvasir_prune.config.sweep import load_sweep
+from kvasir_prune.errors import LaboratoryError, RunFolderError
+from kvasir_prune.laboratory.sweep_folder import SweepFolder
 
 RANDOM = np.random.default_rng(3)
 
@@ -64,7 +67,8 @@ def test_greedy_is_set_beside_exhaustive_on_the_same_networks(tmp_path: Path) ->
     sweep(tmp_path, "4_7_mlp", ("mnist_exhaustive", most), ("mnist_greedy_1e-2", greedy))
     one = only(findings(tmp_path), "4_7_mlp, mnist, ignore_below -1e-2")
     assert one.numbers == (
-        "+2.0 nodes (+7%; +7% to +7%), 50% of the decrease of the test loss, 4.0 times as fast"
+        "+2.0 nodes (+7%; +7% to +7%), 50% of the decrease of the test loss, 4.0 times as fast "
+        "(times of 2)"
     )
     assert one.holds
 
@@ -178,43 +182,85 @@ def test_the_document_gives_every_sweep_that_is_compared(tmp_path: Path) -> None
     )
 
 
-def test_trials_of_another_day_count_as_if_one_sweep_had_made_them(tmp_path: Path) -> None:
-    """Three seeds of one sweep; the second is begun on one day and done again on the next."""
-    change = RANDOM.normal(0.05, 0.01, 6)
+def tables_of(sweeps: Path, name: str, **tables: pd.DataFrame) -> Path:
+    """Make the folder of a sweep of chapter 4 with tables; return the folder of sweeps."""
+    folder = SweepFolder(sweeps / name)
+    with folder.owned(load_sweep(KEPT.parent / f"{name}.yaml")):
+        folder.tables.mkdir(exist_ok=True)
+    for table, rows in tables.items():
+        rows.to_csv(folder.tables / f"{table}.csv", index=False)
+    return sweeps
+
+
+def trials(settings: list[str], seeds: int, **columns: object) -> pd.DataFrame:
+    """Give rows of trials, setting by setting; their digests all look like numbers."""
     rows = pd.DataFrame(
-        {
-            "setting": ["mnist_train"] * 3 + ["fashion_mnist_train"] * 3,
-            "seed": [0, 1, 2] * 2,
-            "network": [f"{number:x}" for number in range(10, 16)],
-            "test.loss_change": change,
-        }
+        [{"setting": setting, "seed": seed} for setting in settings for seed in range(seeds)]
     )
-    first, again = rows.iloc[[0, 1]], rows.iloc[[5, 3, 4, 2, 1]]
+    network = [f"{number:04d}" for number in range(len(rows))]
+    return rows.assign(network=network, computed_by="1e5", device="cpu", **columns)
+
+
+def test_trials_of_another_day_count_as_if_one_sweep_had_made_them(tmp_path: Path) -> None:
+    """Three seeds of two settings; one trial of the first day is done again on the next."""
+    change = RANDOM.normal(0.05, 0.01, 6)
+    rows = trials(["mnist_train", "fashion_mnist_train"], 3, **{"test.loss_change": change})
+    first, again = rows.iloc[[0, 1]].copy(), rows.iloc[[5, 3, 4, 2, 1]]
     first.loc[1, "test.loss_change"] = 99.0
-    for day, part in (("first", first), ("again", again), ("whole", rows)):
-        tables = tmp_path / day / "4_5_ann" / "tables"
-        tables.mkdir(parents=True)
-        part.to_csv(tables / "trials.csv", index=False)
-    keep(tmp_path / "first", tmp_path / "kept")
-    keep(tmp_path / "again", tmp_path / "kept")
-    keep(tmp_path / "whole", tmp_path / "kept_at_once")
+    for day in (first, again):
+        keep(tables_of(tmp_path / "sweeps", "4_5_ann", trials=day), tmp_path / "kept")
+    keep(tables_of(tmp_path / "whole", "4_5_ann", trials=rows), tmp_path / "at_once")
     pd.testing.assert_frame_equal(trials_of("4_5_ann", tmp_path / "kept"), rows, check_exact=True)
-    assert list(sections(tmp_path / "kept")) == list(sections(tmp_path / "kept_at_once"))
+    assert list(sections(tmp_path / "kept")) == list(sections(tmp_path / "at_once"))
+
+
+def test_repetitions_of_a_setting_are_kept_each(tmp_path: Path) -> None:
+    draws = [4, 0, 19]
+    rows = trials(["mnist,nodes_at_a_time=8"], 1).loc[[0, 0, 0]]
+    rows = rows.assign(**{"pruning.draw": draws, "removed": [5, 0, 2]})
+    for _ in range(2):
+        tables_of(tmp_path / "sweeps", "4_1_random_improving", trials=rows)
+        keep(tmp_path / "sweeps", tmp_path / "kept")
+    kept = trials_of("4_1_random_improving", tmp_path / "kept")
+    assert kept[["pruning.draw", "removed"]].values.tolist() == [[0, 0], [4, 5], [19, 2]]
 
 
 def test_kept_draws_are_set_beside_the_thesis_too(tmp_path: Path) -> None:
-    """Statistics of 1,000 draws: as far apart as those of the thesis's own network, p by hand."""
-    tables = tmp_path / "sweeps" / "4_1_random_removal" / "tables"
-    tables.mkdir(parents=True)
-    pd.DataFrame({"setting": ["mnist"], "seed": [0], "network": ["a"]}).to_csv(
-        tables / "trials.csv", index=False
-    )
+    """Means of 1,000 draws, a tenth of a standard deviation apart: p by hand."""
     path = KEPT.parent / "published" / "4_1_random_removal.csv"
     thesis = pd.read_csv(path).query("setting == 'mnist' and nodes == 8 and quantity == 'loss'")
     own = thesis.drop(columns="source").assign(seed=0, mean=thesis["mean"] + thesis["std"] / 10)
-    own.to_csv(tables / "random_removal.csv", index=False)
-    keep(tmp_path / "sweeps", tmp_path / "kept")
-    (row,) = comparison_of("4_1_random_removal", tmp_path / "kept").to_dict("records")
+    name, rows = "4_1_random_removal", trials(["mnist"], 1)
+    keep(tables_of(tmp_path, name, trials=rows, random_removal=own), tmp_path / "kept")
+    (row,) = comparison_of(name, tmp_path / "kept").to_dict("records")
     t = 0.1 / np.sqrt(2 / 1000)
     assert (row["nodes"], row["published.count"]) == (8, 1000)
     assert row["p"] == pytest.approx(2 * stats.t.sf(t, 2 * 999))
+
+
+def test_trials_that_do_not_belong_beside_the_kept_ones_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LaboratoryError, match="no tables of a sweep of chapter 4"):
+        keep(tmp_path / "nowhere", tmp_path / "kept")
+    rows = trials(["mnist_train"], 1, **{"test.loss_change": 0.5})
+    keep(tables_of(tmp_path / "a", "4_5_ann", trials=rows), tmp_path / "kept")
+    kept = (tmp_path / "kept" / "4_5_ann.csv").read_bytes()
+    later = tables_of(tmp_path / "b", "4_5_ann", trials=rows.assign(computed_by="2e5"))
+    with pytest.raises(LaboratoryError, match="1e5; 2e5"):
+        keep(later, tmp_path / "kept")
+    other = tables_of(tmp_path / "c", "4_5_ann", trials=rows)
+    record = SweepFolder(other / "4_5_ann").record
+    record.write_text(
+        record.read_text().replace('training.max_epochs": 5', 'training.max_epochs": 1')
+    )
+    with pytest.raises(RunFolderError, match="max_epochs"):
+        keep(other, tmp_path / "kept")
+    assert (tmp_path / "kept" / "4_5_ann.csv").read_bytes() == kept
+
+
+def test_the_document_holds_what_the_kept_trials_say() -> None:
+    document = (KEPT.parents[2] / "docs" / "chapter4.md").read_text(encoding="utf-8")
+    of_sweeps = [text for text in sections() if text.startswith("| setting")]
+    of_findings = [line for text in sections() for line in text.splitlines() if "| 4_" in line]
+    assert len(of_sweeps) == len(kept_names())
+    for part in (*of_sweeps, *of_findings):
+        assert part in document

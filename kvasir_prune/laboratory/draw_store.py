@@ -22,7 +22,7 @@ from kvasir_prune.types import LossAccuracy
 
 SCHEMA_VERSION = 2
 FILE = "random_removal.h5"
-DRAWS = np.dtype([("nodes", "<i4"), ("number", "<i4"), ("loss", "<f8"), ("accuracy", "<f8")])
+DRAW_COLUMNS = np.dtype([("nodes", "<i4"), ("number", "<i4"), ("loss", "<f8"), ("accuracy", "<f8")])
 Place = tuple[int, int]
 """How many nodes a draw takes, and its number among the draws of so many."""
 
@@ -53,9 +53,9 @@ class DrawStore:
         return tuple(place for place in places_of(asked) if place not in self._rows)
 
     def table(self, asked: RandomRemoval) -> Table:
-        """All draws that are there of those asked for, with the columns of `DRAWS`."""
+        """All draws that are there of those asked for, with the columns of `DRAW_COLUMNS`."""
         known = [place for place in places_of(asked) if place in self._rows]
-        return np.array([(*place, *astuple(self._rows[place])) for place in known], DRAWS)
+        return np.array([(*place, *astuple(self._rows[place])) for place in known], DRAW_COLUMNS)
 
     def record(self, nodes: int, number: int, value: LossAccuracy) -> None:
         """Add a draw; it is durable after the next `commit`."""
@@ -70,14 +70,14 @@ class DrawStore:
         rows = [(*place, *astuple(value)) for place, value in tuple(self._rows.items())]
         with publishing_hdf5(self.path, SCHEMA_VERSION, holds={"draws": len(rows)}) as file:
             file.attrs["origin"], file.attrs["halvings"] = self._origin, self.halvings
-            file.create_dataset("draws", data=table(DRAWS, rows))
+            file.create_dataset("draws", data=table(DRAW_COLUMNS, rows))
 
     def _read(self) -> bool:
         try:
             with reading_hdf5(self.path, SCHEMA_VERSION) as file:
                 if file.attrs["origin"] != self._origin:
                     return False
-                rows = [row.item() for row in read_table(file, "draws", DRAWS, self.path)]
+                rows = [row.item() for row in read_table(file, "draws", DRAW_COLUMNS, self.path)]
                 self.halvings = int(file.attrs["halvings"])
         except LedgerError:
             return False

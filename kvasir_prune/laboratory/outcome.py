@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 def outcome_of(trial: Trial) -> Row:
-    """Return setting, seed, network, origin and every quantity that the trial's stages have found.
+    """Return setting, seed, network, provenance and all quantities that the stages have found.
 
     Quantities are named as in `docs/laboratory.md`: `removed`, `removed.LAYER`, `worse.LAYER`,
     `test.loss_before` ...; losses in nats, accuracies in [0, 1], times in seconds.
@@ -31,7 +31,7 @@ def outcome_of(trial: Trial) -> Row:
     folder = trial.folder
     row: Row = {"setting": trial.group, **trial.keys, "seed": trial.config.seed}
     row["network"] = trial.trained.path.name
-    row |= dict(_origin(folder))
+    row |= dict(_provenance(folder))
     row |= dict(_importance(folder))
     row |= dict(_pruning(folder))
     row |= dict(_evaluation(folder))
@@ -55,11 +55,14 @@ def draws_of(trial: Trial) -> list[Row]:
     return [{**own, **dict(zip(names, row.item(), strict=True))} for row in table]
 
 
-def _origin(folder: RunFolder) -> Iterator[tuple[str, str]]:
-    """Yield what the numbers were computed by, for rows that are put beside others elsewhere."""
+def _provenance(folder: RunFolder) -> Iterator[tuple[str, str]]:
+    """Yield what computed the numbers, for rows that are put beside others elsewhere."""
     if (record := folder.read_record()) is not None:
-        yield "code", record["versions"]["kvasir_prune code"]
-        yield "device", "; ".join(known["device"] for known in record["devices"])
+        versions = record["versions"]
+        names = ("kvasir_prune code", "keras", versions.get("backend"), "numpy")
+        known = (f"{name} {versions[name]}" for name in names if name in versions)
+        yield "computed_by", ", ".join(known)
+        yield "device", ", then ".join(entry["device"] for entry in record["devices"])
 
 
 def _training(trial: Trial) -> Iterator[tuple[str, Any]]:

@@ -65,7 +65,12 @@ def refuse_too_much(ray: Any, asked: Mapping[str, float]) -> None:
 
 
 def at_once(ray: Any, resources: Mapping[str, float]) -> int:
-    """Return how many trials there is room for, on all machines together."""
+    """Return how many trials there is room for, on all machines together.
+
+    Args:
+        ray: the package, at a cluster.
+        resources: as in `refuse_too_much`.
+    """
     there = ray.cluster_resources()
     room = [there.get(kind, 0.0) / number for kind, number in resources.items() if number]
     return max(int(min(room)), 1)

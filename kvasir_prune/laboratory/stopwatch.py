@@ -30,7 +30,11 @@ def extrapolated(calls: Sequence[Call], total: int) -> float:
 
 
 def timed(steps: Iterable[object]) -> list[Call]:
-    """Take steps until enough of them are timed; return the calls."""
+    """Take steps until enough of them are timed; return the calls, one for every step.
+
+    Args:
+        steps: taken by asking for the next one.
+    """
     clock = Stopwatch()
     with suppress(Enough):
         clock.advance(0)
@@ -60,7 +64,11 @@ class Stopwatch(Silent):
         yield self
 
     def advance(self, steps: float = 1, **facts: object) -> None:
-        """Take the time since the last advance; one of no steps only starts the clock."""
+        """Take the time since the last advance; one of no steps only starts the clock.
+
+        Raises:
+            Enough: of a job that need not go on.
+        """
         now = time.monotonic()
         self._began = self._began or now
         if steps:

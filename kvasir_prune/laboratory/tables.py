@@ -70,7 +70,7 @@ def publish_tables(sweep: Sweep, trials: Sequence[Trial], folder: Path) -> Path:
         return folder
     varied = list(dict.fromkeys(key for trial in trials for key in trial.keys))
     rows = pd.DataFrame([outcome_of(trial) for trial in trials])
-    first = ["setting", *varied, "seed", "network", "code", "device"]
+    first = ["setting", *varied, "seed", "network", "computed_by", "device"]
     rows = rows[[*first, *rows.columns.difference(first, sort=False)]]
     shown = summary_of(rows, varied)
     tables = {TRIALS: rows, SUMMARY: shown}
