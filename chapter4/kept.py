@@ -106,5 +106,7 @@ def _joined(old: pd.DataFrame, new: pd.DataFrame, page: Sweep, *, where: Path) -
     keys = [key for key in (*KEYS, *page.config.repeated) if key in columns]
     rows = rows.drop_duplicates(keys, keep="last")
     order = {setting.group: place for place, setting in enumerate(page.settings)}
-    rows = rows.sort_values(["seed", *page.config.repeated], kind="stable")
-    return rows.sort_values("setting", key=lambda names: names.map(order), kind="stable")
+    return rows.sort_values(
+        ["setting", "seed", *page.config.repeated],
+        key=lambda column: column.map(order) if column.name == "setting" else column,
+    )

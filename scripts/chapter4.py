@@ -11,8 +11,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chapter4.document import sections
 from chapter4.kept import keep
+from kvasir_prune.errors import KvasirPruneError
 
 if __name__ == "__main__":
-    for folder in sys.argv[1:]:
-        keep(Path(folder))
+    try:
+        for folder in sys.argv[1:]:
+            keep(Path(folder))
+    except KvasirPruneError as error:
+        sys.exit(f"chapter4: {error}")
     print("\n".join(sections()))

@@ -172,9 +172,12 @@ def test_the_document_gives_every_sweep_that_is_compared(tmp_path: Path) -> None
         ["setting", "quantity"]
     )
     thesis = published.loc[("mnist_train", "test.loss_change")]
-    (row,) = (line for line in text.splitlines() if "test.loss_change" in line)
-    assert row.startswith("| mnist_train | test.loss_change | 1.5 ± 0.7071 (2) | ")
-    assert f"{thesis['mean']:.4g} ± {thesis['std']:.4g}" in row
+    theirs = thesis[["mean", "std", "count"]].astype(float)
+    p = stats.ttest_ind_from_stats(1.5, np.sqrt(0.5), 2, *theirs, equal_var=False).pvalue
+    assert (
+        f"| mnist_train | test.loss_change | 1.5 ± 0.7071 (2) | {thesis['mean']:.4g} ± "
+        f"{thesis['std']:.4g} (50) | {1.5 - thesis['mean']:.4g} | {p:.2f} |" in text
+    )
     assert (
         "2 trials. Time of all trials together, one thread each: pruning 1.5 min. Training of "
         "their 1 network, wherever that was done, took 1.0 min, measuring importances 1.5 min."
