@@ -16,7 +16,8 @@ _kept: list[int] = []
 def withheld() -> Iterator[None]:
     """Withhold what the block writes to standard error; if it fails, show it.
 
-    TensorFlow's libraries write to file descriptor 2 before any log level applies.
+    TensorFlow's libraries write to file descriptor 2 before any log level applies. A signal is no
+    failure of theirs, and what the user is told of it stands alone.
     """
     with tempfile.TemporaryFile() as chatter:
         sys.stderr.flush()
@@ -25,7 +26,7 @@ def withheld() -> Iterator[None]:
         os.dup2(chatter.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except (Exception, SystemExit):
             chatter.seek(0)
             os.write(original, chatter.read())
             raise

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ import pytest
 from kvasir_prune.experiment import ownership, tensorboard
 from kvasir_prune.experiment.ownership import OWNER
 from kvasir_prune.experiment.tensorboard import EventLog
+from kvasir_prune.interruption import Signalled
 from kvasir_prune.ledger import run_record
+from kvasir_prune.standard_error import withheld
 from kvasir_prune.types import LossAccuracy
 from tests.cli_runs import (
     AFTER_IMPORTANCE,
@@ -406,6 +408,26 @@ def test_the_end_of_a_process_is_told_while_its_libraries_load(tmp_path: Path, h
     assert process.returncode == code, err
     assert words in err
     assert "chatter" not in err
+
+
+@pytest.mark.parametrize(
+    ("end", "shown"),
+    [
+        (ImportError("a broken library"), b"chatter"),
+        (SystemExit(1), b"chatter"),
+        (Signalled(signal.SIGTERM), b""),
+        (None, b""),
+    ],
+)
+def test_what_libraries_write_while_they_load_is_shown_if_they_fail_and_not_at_a_signal(
+    capfdbinary: pytest.CaptureFixture[bytes], end: BaseException | None, shown: bytes
+) -> None:
+    """A signal may also come between two lines of theirs that Python runs."""
+    with pytest.raises(type(end)) if end else nullcontext(), withheld():
+        os.write(2, b"chatter")
+        if end:
+            raise end
+    assert capfdbinary.readouterr().err == shown
 
 
 def test_every_commit_has_a_line_and_every_removal_a_point(finished: Path) -> None:
