@@ -81,10 +81,13 @@ class Outcome:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return the environment of a command: no accelerator, no colours, wide lines."""
+    """Return the environment of a command: no accelerator, no colours, wide lines.
+
+    Ray starts its workers with the niceness 15: beside other tests they would hardly get on.
+    """
     kept = {name: value for name, value in os.environ.items() if name not in LOUD}
     quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "COLUMNS": "200"}
-    return {**kept, **quiet, "NO_COLOR": "1", **extra}
+    return {**kept, **quiet, "NO_COLOR": "1", "RAY_worker_niceness": "0", **extra}
 
 
 def command(*arguments: object) -> list[str]:
