@@ -26,6 +26,7 @@ from filelock import FileLock
 from kvasir_prune.experiment.folder import RunFolder
 from kvasir_prune.ledger import run_record
 from kvasir_prune.ledger.hdf5_file import seal
+from torture.nursery import Child, Nursery
 
 PATIENCE_S = 300
 """After this a process counts as hung; nothing is expected to come near it."""
@@ -297,6 +298,27 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
             pytest.fail(f"the process ended too early, with {process.returncode}: {said}")
         assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.002)
+
+
+def finish(nursery: Nursery, cwd: Path, *arguments: str) -> None:
+    """Do a command to its end."""
+    child = nursery.start(cwd, arguments)
+    assert child.wait(time.monotonic() + PATIENCE_S) == 0, child.log.read_text()
+
+
+def reach(moment: Callable[[], bool], child: Child) -> None:
+    """Wait for a moment of a run, or for its end."""
+    until = time.monotonic() + PATIENCE_S
+    while not moment() and child.status() is None:
+        assert time.monotonic() < until, child.log.read_text()
+        time.sleep(0.005)
+
+
+def ended_by(number: int, child: Child) -> int | None:
+    """Send a signal; return the exit code."""
+    if child.status() is None:
+        os.kill(child.process, number)
+    return child.wait(time.monotonic() + PATIENCE_S)
 
 
 def assert_same_results(run: Path, other: Path, *more: str) -> None:

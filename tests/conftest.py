@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.cli_runs import Server, finished_run
+from torture.nursery import Nursery
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("no deadlines", deadline=None)
@@ -18,11 +19,11 @@ REAL_DATA_VARIABLE = "KVASIR_PRUNE_TEST_DATA"
 
 
 LONG = (
-    "sweep",
     "jax_backend",
+    "sweep",
     "faults",
-    "torture",
     "exact_scorer",
+    "torture",
     "benchmarks",
     "interrupted_run",
     "training",
@@ -61,6 +62,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server() -> Iterator[Server]:
     """Give a process that runs commands; where they compute, with one thread."""
     with Server() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Give what starts commands as processes that need not load Keras first."""
+    with Nursery(tmp_path_factory.mktemp("logs")) as started:
         yield started
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -32,7 +33,7 @@ from kvasir_prune.models import read_chain
 from kvasir_prune.progress import Silent
 from kvasir_prune.pruning import Exhaustive, Greedy, Strategy
 from kvasir_prune.types import LayerSize, Scored
-from tests.networks import SMALL, images_and_labels, network
+from tests.networks import CLASSES, SMALL, images_and_labels, network, randomise
 from tests.toy import ToyScorer
 
 COUNT = 37
@@ -260,7 +261,8 @@ def test_a_benchmark_from_beginning_to_end(
     monkeypatch.setattr(reference_run, "FULL_UP_TO_S", 1e9 if reference == "full" else 0.0)
     monkeypatch.setattr(reference_run, "TIMING_S", 0.0)
     name = "vgg16-dense" if reference.endswith("part") else "mnist-mlp"
-    problem = dataclasses.replace(tiny_problem(strategy, scorer), folder=tmp_path)
+    of = network("vgg16") if reference.endswith("part") else two_dense_layers()
+    problem = dataclasses.replace(tiny_problem(of, strategy, scorer), folder=tmp_path)
     suite, is_full = dataclasses.replace(SUITES[name], probes=2), reference.startswith("full")
     report = benchmark(suite, problem, full=is_full, threads=1, progress=Silent())
     assert report.identical
@@ -287,7 +289,8 @@ def test_a_scorer_that_errs_is_not_identical_and_its_error_is_a_bug(
         monkeypatch.setattr(reference_run, "FULL_UP_TO_S", limit)
         monkeypatch.setattr(reference_run, "TIMING_S", 0.0)
         suite = dataclasses.replace(SUITES["mnist-mlp"], probes=2)
-        report = benchmark(suite, tiny_problem("greedy"), full=False, threads=1, progress=Silent())
+        problem = tiny_problem(two_dense_layers(), "greedy")
+        report = benchmark(suite, problem, full=False, threads=1, progress=Silent())
         assert not report.identical
         assert report.first_difference is not None
         assert report.first_difference.verdict == BUG
@@ -298,12 +301,27 @@ def test_a_scorer_that_errs_is_not_identical_and_its_error_is_a_bug(
         assert report.exact_error > 1
 
 
-def tiny_problem(strategy: str, scorer: str = "reference") -> Problem:
+def two_dense_layers() -> keras.Model:
+    """As large as those of the narrow VGG-16, without the convolutions before them."""
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 1), dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(9, activation="relu", name="fc1"),
+            keras.layers.Dense(9, activation="relu", name="fc2"),
+            keras.layers.Dense(CLASSES, activation="softmax"),
+        ]
+    )
+    randomise(model)
+    return model
+
+
+def tiny_problem(model: keras.Model, strategy: str, scorer: str = "reference") -> Problem:
     settings = ["pruning.layers=[fc1, fc2]", f"pruning.strategy={strategy}"]
     settings += ["importance.batch_size=16", f"importance.scorer={scorer}"]
     config = load_config(CONFIGS / "mnist_mlp.yaml", settings)
-    shape = SMALL["vgg16"][1]
-    chain, (images, labels) = read_chain(network("vgg16")), images_and_labels(shape, COUNT)
+    chain, (images, labels) = read_chain(model), images_and_labels(model.input_shape[1:], COUNT)
     rows = {"validation": np.arange(COUNT)}
     dataset = Dataset(images, labels, tuple("abcd"), rows, "")
     scored = ScoringSet(images, rows["validation"], labels)

@@ -216,7 +216,8 @@ def test_no_supported_layer_is_left_out() -> None:
     assert kinds >= {*LINEAR, *PER_CHANNEL}
 
 
-@pytest.mark.parametrize("name", ["mlp"] if ON_JAX else sorted(SMALL))
+# Every kind of layer of the VGG-16 is in that with batch normalisation.
+@pytest.mark.parametrize("name", ["mlp"] if ON_JAX else sorted(SMALL.keys() - {"vgg16"}))
 def test_losses_and_accuracies_on_our_networks(name: str) -> None:
     model = network(name)
     removed = some_nodes(sizes_of(model))

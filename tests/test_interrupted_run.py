@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -17,13 +16,15 @@ import pytest
 
 from tests.cli_runs import (
     AFTER_IMPORTANCE,
-    PATIENCE_S,
     RUN,
     arrays_of,
     copy_of,
+    ended_by,
+    finish,
+    reach,
     write_config,
 )
-from torture.nursery import Child, Nursery
+from torture.nursery import Nursery
 
 NETWORK = {
     "name": "stopped",
@@ -43,18 +44,11 @@ SEED = 2020
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    """Give what starts commands as processes that need not load Keras first."""
-    with Nursery(tmp_path_factory.mktemp("logs")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def left_alone(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Path:
     """Give the folder of a run that nobody disturbed."""
     place = tmp_path_factory.mktemp("left_alone")
     write_config(place, {}, NETWORK)
-    _finish(nursery, place, *RUN)
+    finish(nursery, place, *RUN)
     return place / "run"
 
 
@@ -92,7 +86,7 @@ def test_a_run_killed_at_random_moments_ends_like_one_left_alone(
             *options,
             later_s=random.uniform(0, 0.15),
         )
-    _finish(nursery, tmp_path, *RUN)
+    finish(nursery, tmp_path, *RUN)
     _assert_same(run, left_alone)
 
 
@@ -115,7 +109,7 @@ def test_signals_in_the_pruning_change_nothing_but_the_time(
         assert not (run / ".owner.json").exists()
         assert _stage(run) == "prune"
         arguments = _resume_command(said)
-    _finish(nursery, tmp_path, *arguments)
+    finish(nursery, tmp_path, *arguments)
     _assert_same(run, left_alone)
 
 
@@ -133,9 +127,9 @@ def _kill_in(
         shutil.copytree(run, kept)
     for attempt in range(5):
         child = nursery.start(cwd, arguments)
-        _wait(moment, child)
+        reach(moment, child)
         time.sleep(later_s / 4**attempt)
-        code = _ended_by(signal.SIGKILL, child)
+        code = ended_by(signal.SIGKILL, child)
         if code == -signal.SIGKILL and _stage(run) == stage:
             break
         shutil.rmtree(run)
@@ -151,34 +145,14 @@ def _stopped_by(nursery: Nursery, number: int, least: int, cwd: Path, arguments:
     shutil.copytree(cwd / "run", kept)
     for _ in range(5):
         child = nursery.start(cwd, arguments)
-        _wait(lambda: _evaluations(cwd / "run") >= least, child)
-        code = _ended_by(number, child)
+        reach(lambda: _evaluations(cwd / "run") >= least, child)
+        code = ended_by(number, child)
         if code != 0:
             break
         shutil.rmtree(cwd / "run")
         shutil.copytree(kept, cwd / "run")
     assert code == 128 + number, child.log.read_text()
     return child.log.read_text()
-
-
-def _finish(nursery: Nursery, cwd: Path, *arguments: str) -> None:
-    child = nursery.start(cwd, arguments)
-    assert child.wait(time.monotonic() + PATIENCE_S) == 0, child.log.read_text()
-
-
-def _wait(moment: Callable[[], bool], child: Child) -> None:
-    """Wait for a moment of a run, or for its end."""
-    until = time.monotonic() + PATIENCE_S
-    while not moment() and child.status() is None:
-        assert time.monotonic() < until, child.log.read_text()
-        time.sleep(0.005)
-
-
-def _ended_by(number: int, child: Child) -> int | None:
-    """Send a signal; return the exit code."""
-    if child.status() is None:
-        os.kill(child.process, number)
-    return child.wait(time.monotonic() + PATIENCE_S)
 
 
 def _resume_command(said: str) -> list[str]:

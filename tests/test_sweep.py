@@ -37,12 +37,16 @@ from tests.cli_runs import (
     assert_same_results,
     call,
     command,
+    ended_by,
     environment,
+    finish,
     python,
+    reach,
     settings,
     until,
     write_config,
 )
+from torture.nursery import Nursery
 
 SWEEP: dict[str, Any] = {
     "name": "tiny",
@@ -209,7 +213,9 @@ def test_a_finished_sweep_is_left_as_it_is_and_grows(swept: Path, server: Server
     assert not trial(swept, SETTINGS[0], 7).exists()
 
 
-def test_a_sweep_killed_again_and_again_ends_like_one_left_alone(swept: Path, tmp_path: Path):
+def test_a_sweep_killed_again_and_again_ends_like_one_left_alone(
+    swept: Path, nursery: Nursery, tmp_path: Path
+):
     write_sweep(tmp_path, {"seeds": 1})
     trials = tmp_path / "out" / "tiny" / "trials"
     moments = (
@@ -219,18 +225,10 @@ def test_a_sweep_killed_again_and_again_ends_like_one_left_alone(swept: Path, tm
         lambda: len(list(trials.glob("*/*/evaluation.h5"))) >= 2,
     )
     for moment in moments:
-        process = subprocess.Popen(
-            command(*DO),
-            cwd=tmp_path,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        until(moment, process)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    call(*DO, cwd=tmp_path).succeeded()
+        child = nursery.start(tmp_path, DO)
+        reach(moment, child)
+        assert ended_by(signal.SIGKILL, child) == -signal.SIGKILL
+    finish(nursery, tmp_path, *DO)
     assert rows_without_times(tmp_path) == rows_without_times(swept)
 
 

@@ -17,7 +17,7 @@ from tests.test_house import ROOT
 @pytest.mark.slow
 def test_a_little_torture_finds_nothing(tmp_path: Path) -> None:
     # Signals are sent by test_interrupted_run; the torture asks besides how soon they end a run.
-    amounts = {"kills": 2, "signals": 0, "interruptions": 2, "corruptions": 3, "races": 1}
+    amounts = {"kills": 1, "signals": 0, "interruptions": 1, "corruptions": 2, "races": 1}
     options = [text for name, count in amounts.items() for text in (f"--{name}", str(count))]
     done = subprocess.run(
         [
@@ -33,10 +33,10 @@ def test_a_little_torture_finds_nothing(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
-    assert found["kills"]["kills"] == 2
+    assert found["kills"]["kills"] == 1
     assert found["kills"]["runs"] >= 1
-    assert 1 <= found["interruptions"]["operations"] <= 2
-    assert sum(found["corruptions"]["outcomes"].values()) == 3
+    assert found["interruptions"]["operations"] == 1
+    assert sum(found["corruptions"]["outcomes"].values()) == 2
     assert found["races"]["races"] == 1
 
 

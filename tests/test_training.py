@@ -99,7 +99,7 @@ def test_interrupted_training_ends_with_the_same_bits(
     """With dropout (mlp) and batch normalisation (vgg16_bn), whose state must come back too."""
     config = settings(optimizer)
     alone, history = trained(name, config, tmp_path / "alone")
-    for stop_after in (0, 1, 2):
+    for stop_after in (0, 2):
         trained(name, config, tmp_path / "cut", stop_after)
     resumed, again = trained(name, config, tmp_path / "cut")
     assert again == history
