@@ -258,16 +258,22 @@ def elsewhere(run: Path, beat: int) -> None:
     (run / OWNER).write_text(json.dumps(facts))
 
 
+@pytest.mark.parametrize("stumbles", [False, True])
 def test_an_owner_on_another_host_is_respected_while_its_heart_beats(
-    finished: Path, tmp_path: Path, server: Server
+    finished: Path, tmp_path: Path, server: Server, *, stumbles: bool
 ) -> None:
+    """Also where the file system cannot read half of what it says, the first of it among that."""
     run, over = copy_of(finished, tmp_path), threading.Event()
     elsewhere(run, 0)
+    if stumbles:
+        (run / OWNER).write_text("")
 
     def beat() -> None:
         number = 0
-        while not over.wait(0.2):
+        while not over.wait(0.7):
             elsewhere(run, number := number + 1)
+            if stumbles and not over.wait(0.7):
+                (run / OWNER).write_text("")
 
     heart = threading.Thread(target=beat)
     heart.start()

@@ -56,7 +56,7 @@ class _Ownership:
         """Stop the heart, then clear the place: a last beat would write it anew."""
         self._over.set()
         self._heart.join()
-        if _read(self._path).get("owner") == self._own:
+        if (_read(self._path) or {}).get("owner") == self._own:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
         _HELD.discard(self)
@@ -100,18 +100,21 @@ def _wait_for_silence(path: Path, folder: Path, *, has_lock: bool) -> None:
     """Take over from an owner that the lock does not tell of only if its heart has stopped.
 
     Without locks that is one on this host too: the number of its process may be another's by now.
+    What cannot be read now says nothing: a network file system may stumble while a heart beats.
     """
     first = _read(path)
-    if not first or (has_lock and first["host"] == socket.gethostname()):
+    if first is None or (has_lock and first.get("host") == socket.gethostname()):
         return
     until = time.monotonic() + SILENT_S
     while time.monotonic() < until:
         time.sleep(BEAT_S / 4)
         now = _read(path)
-        if not now:
+        if now is None:
             return
-        if now != first:
+        if first and now and now != first:
             raise _owned_by(now, folder)
+        if now and not first:
+            first, until = now, time.monotonic() + SILENT_S
 
 
 def _keep_beating(path: Path, own: str, over: threading.Event) -> None:
@@ -148,15 +151,18 @@ def _beat(path: Path, own: str, number: int) -> None:
     publish_text(path, json.dumps(facts), durable=False)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return what an owner says; None where nobody does, nothing where it cannot be read."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         return {"process": int(facts["process"]), "host": str(facts["host"]), **facts}
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, TypeError, KeyError):
         return {}
 
 
-def _owned_by(facts: dict[str, Any], folder: Path) -> RunFolderError:
+def _owned_by(facts: dict[str, Any] | None, folder: Path) -> RunFolderError:
     return RunFolderError(
         "Another process is working in this run folder.",
         where=folder,
