@@ -167,3 +167,19 @@ def test_the_page_sets_published_results_beside_ours(tmp_path: Path) -> None:
     page = (tmp_path / "sweep.html").read_text()
     assert page.count("<svg") == len(list((tmp_path / "figures").glob("*.svg"))) == 3
     assert "elsewhere" not in page
+
+
+def test_a_figure_has_the_settings_in_the_order_of_the_sweep_and_says_what_differs_by_panel(
+    tmp_path: Path,
+) -> None:
+    """The second setting has no node of the first quantity, and so no mean of them."""
+    zero = "mean_importance_of_zero"
+    columns = {f"{zero}.conv1": [1.0, None, 2.0], f"{zero}.conv2": [1.0, 3.0, 2.0]}
+    rows = trials(**columns).assign(setting=["first", "second", "third"])
+    summary = summary_of(rows)
+    told = beside(summary, published({name: np.ones(3) for name in columns}, "first"))
+    publish_page(tmp_path, title="t", lead="", summary=summary, comparison=told, trials=rows)
+    svg = (tmp_path / "figures" / f"family_{zero}.svg").read_text()
+    words = re.findall(r">([a-z]+[0-9]?)</text>", svg)
+    assert words == ["first", "second", "third", "conv1", "conv2"]
+    assert f">{zero}<" in (tmp_path / "sweep.html").read_text()

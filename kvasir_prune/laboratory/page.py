@@ -49,6 +49,8 @@ def publish_page(
     families = dict(families_of(summary, comparison))
     published = None if comparison is None else theirs(comparison)
     drawn = plots.draw(families, published, trials)
+    words = {plots.name_of(family): _words_of(family) for family in families}
+    words = {name: words.get(name) or captions.of_figure(name) for name in drawn}
     values: dict[str, Any] = {
         "title": notation.printable(title),
         "lead": notation.printable(lead),
@@ -57,12 +59,12 @@ def publish_page(
             for members in families.values()
             for quantity, rows in members.items()
         ],
-        "figures": {name: _figure_words(name) for name in drawn},
+        "figures": words,
         "note": captions.note,
     }
     publish_all(folder / "figures", {f"{name}.svg": svg for name, svg in drawn.items()})
     links = {name: f"figures/{name}.svg" for name in drawn}
-    text = {"picture": lambda name: markdown.picture(_figure_words(name), name, links)}
+    text = {"picture": lambda name: markdown.picture(words[name], name, links)}
     publish_text(folder / "sweep.md", markdown.render_template("sweep.md.j2", {**values, **text}))
     drawings = {"drawings": {name: Markup(svg) for name, svg in drawn.items()}}
     publish_text(
@@ -139,9 +141,6 @@ def _told(value: float) -> float | None:
     return None if pd.isna(value) else float(value)
 
 
-def _figure_words(name: str) -> Words:
-    if name in captions.captions()["figures"]:
-        return captions.of_figure(name)
-    title = name.removeprefix(plots.FAMILY).replace("_", ".", 1)
+def _words_of(family: str) -> Words:
     note = captions.note("sweep_dots")
-    return Words(title, note, alt=f"{title}: {note}")
+    return Words(family, note, alt=f"{family}: {note}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 from kvasir_prune.report import captions
 from kvasir_prune.report.drawing import BLUE, INK, VERMILLION, house_style, to_svg
 
-FAMILY = "family_"
-"""How the names of figures begin that show one family of quantities."""
 SCATTER, REMOVAL = "sweep_scatter", "sweep_random_removal"
 MARKERS = "osD^vP*X<>"
 PANEL, ROW = 1.9, 0.3
@@ -28,6 +26,11 @@ THEIRS: dict[str, Any] = {
 }
 
 Families = Mapping[str, Mapping[str, pd.DataFrame]]
+
+
+def name_of(family: str) -> str:
+    """Return the name of the figure that shows one family of quantities."""
+    return f"family_{family.replace('.', '_')}"
 
 
 def draw(
@@ -57,23 +60,29 @@ def _plots(
     if any("nodes" in rows.columns for rows in members):
         yield REMOVAL, captions.of_figure(REMOVAL).alt, lambda: _removal(families, published)
         return
-    for name, family in families.items():
-        key = f"{FAMILY}{name.replace('.', '_')}"
+    order = list(dict.fromkeys(trials["setting"]))
+    for name in families:
         label = f"{name}: {captions.note('sweep_dots')}"
-        yield key, label, lambda family=family: _dots(family, published)  # type: ignore[misc]
+        yield name_of(name), label, lambda name=name: _dots(name, families[name], published, order)  # type: ignore[misc]
     if {"removed", "test.loss_change"} <= set(trials.columns):
         yield SCATTER, captions.of_figure(SCATTER).alt, lambda: _scatter(trials)
 
 
-def _dots(family: Mapping[str, pd.DataFrame], published: pd.DataFrame | None) -> Figure:
+def _dots(
+    name: str,
+    family: Mapping[str, pd.DataFrame],
+    published: pd.DataFrame | None,
+    order: Sequence[str],
+) -> Figure:
     """A panel for every quantity, a row for every setting: mean and standard deviation."""
-    settings = list(dict.fromkeys(name for rows in family.values() for name in rows["setting"]))
+    known = {setting for rows in family.values() for setting in rows["setting"]}
+    settings = [setting for setting in order if setting in known]
     columns = min(len(family), MOST_BESIDE)
     lines = -(-len(family) // columns)
     size = (2.4 + PANEL * columns, lines * (0.9 + ROW * len(settings)))
     figure = Figure(figsize=size, layout="tight")
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
-    places = {name: place for place, name in enumerate(settings)}
+    places = {setting: place for place, setting in enumerate(settings)}
     for axes in grid.flat[len(family) :]:
         axes.set_visible(False)
     for axes, (quantity, rows) in zip(grid.flat, family.items(), strict=False):
@@ -81,7 +90,8 @@ def _dots(family: Mapping[str, pd.DataFrame], published: pd.DataFrame | None) ->
         if published is not None:
             others = published[published["quantity"] == quantity]
             _bars(axes, others, places, shift=0.12, **THEIRS)
-        axes.set_title(quantity, fontsize=8.5)
+        # The heading names the family.
+        axes.set_title(quantity.removeprefix(name).lstrip("._") or quantity, fontsize=8.5)
         axes.grid(axis="x")
         axes.tick_params(axis="x", labelrotation=35)
     grid[0, 0].set_yticks(range(len(settings)), settings)
