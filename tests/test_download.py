@@ -85,12 +85,13 @@ class Handler(BaseHTTPRequestHandler):
         return int(asked[6:-1]) if asked and fits and remote.honours_ranges else None
 
     def _head(self, remote: Remote, status: int, headers: dict[str, str]) -> None:
+        # Before the client has it, and goes on.
+        remote.answered.append((status, int(headers.get("Content-Length", -1))))
         self.send_response(status)
         self.close_connection = True
         for name, value in {**headers, **remote.validators, "Connection": "close"}.items():
             self.send_header(name, value)
         self.end_headers()
-        remote.answered.append((status, int(headers.get("Content-Length", -1))))
 
     def _send(self, remote: Remote, body: bytes) -> None:
         if remote.drops:
