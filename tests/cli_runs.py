@@ -100,6 +100,23 @@ def call(*arguments: object, cwd: Path, **extra: str) -> Outcome:
     return python(*command(*arguments)[1:], cwd=cwd, **extra)
 
 
+@contextmanager
+def running(*arguments: object, cwd: Path, **extra: str) -> Iterator[subprocess.Popen[str]]:
+    """Start one command in a process of its own, which does not outlive the block."""
+    with subprocess.Popen(
+        command(*arguments),
+        cwd=cwd,
+        env=environment(**extra),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def python(*arguments: object, cwd: Path, **extra: str) -> Outcome:
     """Run Python in a process of its own, as `call` does."""
     done = subprocess.run(

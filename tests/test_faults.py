@@ -35,10 +35,10 @@ from tests.cli_runs import (
     Server,
     assert_same_results,
     call,
-    command,
     contents,
     copy_of,
     environment,
+    running,
     until,
     write_config,
 )
@@ -241,12 +241,10 @@ def test_a_disk_that_becomes_read_only_is_told(
 ) -> None:
     with small_disk(tmp_path, "64m") as disk:
         run = copy_of(finished, disk, *AFTER_IMPORTANCE)
-        process = subprocess.Popen(
-            command(*RUN), cwd=disk, env=environment(), stderr=subprocess.PIPE, text=True
-        )
-        until((run / "pruning.h5").exists, process)
-        with read_only(run):
-            _, err = process.communicate(timeout=PATIENCE_S)
+        with running(*RUN, cwd=disk) as process:
+            until((run / "pruning.h5").exists, process)
+            with read_only(run):
+                _, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 74, err
         assert "Read-only file system" in err
         server.call(*RUN, cwd=disk).succeeded()
@@ -373,12 +371,10 @@ def test_an_owner_that_was_replaced_stops(tmp_path: Path) -> None:
     """A machine that slept so long that another took its place must not go on writing."""
     write_config(tmp_path, {"training.max_epochs": 100_000})
     run = tmp_path / "run"
-    process = subprocess.Popen(
-        command(*RUN), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
-    )
-    until((run / "training" / "checkpoint.h5").exists, process)
-    elsewhere(run, 1)
-    _, err = process.communicate(timeout=PATIENCE_S)
+    with running(*RUN, cwd=tmp_path) as process:
+        until((run / "training" / "checkpoint.h5").exists, process)
+        elsewhere(run, 1)
+        _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2, err
     assert "Another process is working in this run folder" in err
     assert f"process 4711 on not-{socket.gethostname()}" in err
@@ -398,15 +394,13 @@ def test_the_end_of_a_process_is_told_while_its_libraries_load(tmp_path: Path, h
     """What they write is withheld; what other threads say before they end the process is not."""
     (tmp_path / "keras.py").write_text(KERAS_THAT_HANGS)
     write_config(tmp_path, {})
-    process = subprocess.Popen(
-        command(*RUN), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
-    )
-    until((tmp_path / "loading").exists, process)
-    if how == "replaced":
-        elsewhere(tmp_path / "run", 1)
-    else:
-        process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=PATIENCE_S)
+    with running(*RUN, cwd=tmp_path) as process:
+        until((tmp_path / "loading").exists, process)
+        if how == "replaced":
+            elsewhere(tmp_path / "run", 1)
+        else:
+            process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=PATIENCE_S)
     code, words = {
         "replaced": (2, f"process 4711 on not-{socket.gethostname()}"),
         "signal": (143, "Stopped by signal 15"),

@@ -33,10 +33,10 @@ from tests.cli_runs import (
     Server,
     assert_same_results,
     change_weights,
-    command,
     contents,
     copy_of,
     environment,
+    running,
     until,
     write_config,
 )
@@ -602,13 +602,9 @@ def test_a_report_that_was_killed_half_way_is_finished(
 ) -> None:
     run = copy_of(finished, tmp_path)
     groups = 'report.class_groups={even: ["0", "2", "4", "6", "8"]}'
-    arguments = command("report", *RUN[1:], "--set", groups)
-    process = subprocess.Popen(
-        arguments, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
-    )
-    until(lambda: not (run / "report" / "report.json").exists(), process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=PATIENCE_S)
+    with running("report", *RUN[1:], "--set", groups, cwd=tmp_path) as process:
+        until(lambda: not (run / "report" / "report.json").exists(), process)
+        process.send_signal(signal.SIGKILL)
     assert not (run / "report" / "report.json").exists()
     (run / "report" / "tables" / "of_an_earlier_report.csv").write_text("1,2")
     server.call(*RUN, cwd=tmp_path).succeeded()

@@ -8,8 +8,8 @@ import os
 import shutil
 import signal
 import statistics
-import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,11 @@ from tests.cli_runs import (
     Server,
     assert_same_results,
     call,
-    command,
     ended_by,
-    environment,
     finish,
     python,
     reach,
+    running,
     settings,
     until,
     write_config,
@@ -426,26 +425,22 @@ def test_workers_killed_in_the_middle_go_on_from_their_ledgers(swept: Path, tmp_
     pytest.importorskip("ray", reason="Ray is not installed")
     write_sweep(tmp_path, {"seeds": 1})
     trials = tmp_path / "out" / "tiny" / "trials"
-    sweep = subprocess.Popen(
-        command(*DO, "--workers", "2"),
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
     killed: list[int] = []
 
-    def at_work() -> list[int]:
-        owners = [json.loads(path.read_text()) for path in trials.glob("*/*/.owner.json")]
-        processes = [int(owner["process"]) for owner in owners]
-        return [one for one in processes if one not in killed and Path(f"/proc/{one}").exists()]
+    def kill_one() -> bool:
+        for path in trials.glob("*/*/.owner.json"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                worker = int(json.loads(path.read_text())["process"])
+                if worker not in killed:
+                    os.kill(worker, signal.SIGKILL)
+                    killed.append(worker)
+                    return True
+        return False
 
-    for moment in ("*/*/importance.h5", "*/*/evaluation.h5"):
-        until(lambda moment=moment: any(trials.glob(moment)) and bool(at_work()), sweep)
-        killed += at_work()[:1]
-        os.kill(killed[-1], signal.SIGKILL)
-    _, err = sweep.communicate(timeout=PATIENCE_S)
+    with running(*DO, "--workers", "2", cwd=tmp_path) as sweep:
+        for moment in ("*/*/importance.h5", "*/*/evaluation.h5"):
+            until(lambda moment=moment: any(trials.glob(moment)) and kill_one(), sweep)
+        _, err = sweep.communicate(timeout=PATIENCE_S)
     assert sweep.returncode == 0, err
     assert len(set(killed)) == 2
     assert rows_without_times(tmp_path) == rows_without_times(swept)

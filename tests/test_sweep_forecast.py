@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +15,7 @@ from kvasir_prune.laboratory.estimate import seconds_of_epochs
 from kvasir_prune.laboratory.forecast import Estimate, Forecast, Forecaster
 from kvasir_prune.laboratory.stopwatch import extrapolated
 from kvasir_prune.laboratory.trial import Trial, trials_of
-from tests.cli_runs import Server, call, command, environment, until
+from tests.cli_runs import PATIENCE_S, Server, call, running, until
 from tests.test_sweep import DO, SWEEP, write_sweep
 
 LONG = {"run": {**SWEEP["run"], "training": {"max_epochs": 100_000}}, "settings": {"one": {}}}
@@ -187,15 +184,9 @@ def test_what_a_network_has_not_is_refused_before_and_in_the_sweep(
 def test_a_dry_run_that_is_stopped_leaves_nothing(tmp_path: Path):
     write_sweep(tmp_path, {**LONG, "grid": {}})
     (tmp_path / "tmp").mkdir()
-    process = subprocess.Popen(
-        command(*DO, "--dry-run"),
-        cwd=tmp_path,
-        env={**environment(), "TMPDIR": str(tmp_path / "tmp")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    until(lambda: any((tmp_path / "tmp").glob("kvasir-prune-*/*/training")), process)
-    os.kill(process.pid, signal.SIGTERM)
-    assert process.wait() == 143
+    with running(*DO, "--dry-run", cwd=tmp_path, TMPDIR=str(tmp_path / "tmp")) as process:
+        until(lambda: any((tmp_path / "tmp").glob("kvasir-prune-*/*/training")), process)
+        process.terminate()
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 143, err
     assert not list((tmp_path / "tmp").iterdir())

@@ -6,7 +6,6 @@ What tells is a mark: an accuracy in a shared file that no network here has.
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from kvasir_prune.laboratory.shared_importance import place_of
 from kvasir_prune.laboratory.stage_times import times_of
 from kvasir_prune.laboratory.trial import Trial, trials_of, waiting_least
 from kvasir_prune.ledger.identity import origin
-from tests.cli_runs import Server, command, environment, settings, until
+from tests.cli_runs import PATIENCE_S, Server, running, settings, until
 from tests.test_sweep import SWEEP, write_sweep
 
 ONE: dict[str, Any] = {"grid": {}, "seeds": 1, "until": "importance"}
@@ -232,20 +231,14 @@ def test_whoever_needs_what_is_being_measured_waits_for_it(lab: Lab):
     content = shared.read_bytes()
     shared.unlink()
     other = lab.write("other")
-    with FileLock(lab.shared.path / ".lock"):
-        process = subprocess.Popen(
-            command(*lab.command("other")),
-            cwd=lab.place,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        log = other.folder.log
-        until(lambda: log.exists() and "waiting for=" in log.read_text(), process)
-        assert not other.folder.importance.exists()
-        shared.write_bytes(content)
-    assert process.wait() == 0
+    with running(*lab.command("other"), cwd=lab.place) as process:
+        with FileLock(lab.shared.path / ".lock"):
+            log = other.folder.log
+            until(lambda: log.exists() and "waiting for=" in log.read_text(), process)
+            assert not other.folder.importance.exists()
+            shared.write_bytes(content)
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err
     assert ImportanceStore(other.folder.importance).measured == marked
     # A start after it makes the wait a stop, which no report tells as work.
     assert len(lab.record(other.folder)["starts"]) == 2
