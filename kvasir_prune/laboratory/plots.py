@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -61,9 +62,9 @@ def _plots(
         yield REMOVAL, captions.of_figure(REMOVAL).alt, lambda: _removal(families, published)
         return
     order = list(dict.fromkeys(trials["setting"]))
-    for name in families:
+    for name, family in families.items():
         label = f"{name}: {captions.note('sweep_dots')}"
-        yield name_of(name), label, lambda name=name: _dots(name, families[name], published, order)  # type: ignore[misc]
+        yield name_of(name), label, partial(_dots, name, family, published, order)
     if {"removed", "test.loss_change"} <= set(trials.columns):
         yield SCATTER, captions.of_figure(SCATTER).alt, lambda: _scatter(trials)
 
