@@ -263,6 +263,12 @@ def states(draw: st.DrawFn) -> dict[str, object]:
 @example(history=[state(1, ("ETag",)), state(2, ("ETag",), honours_if_range=False)])
 @example(history=[state(1, ("ETag",)), state(2, ("Last-Modified",), honours_if_range=False)])
 @example(history=[state(0, ("ETag",)), state(1, ("ETag",)), state(3, ("ETag",))])
+@example(
+    history=[
+        state(1, ("ETag",), drops=[3 * CHUNK_BYTES]),
+        state(0, ("ETag",), honours_if_range=False, announces_length=False, drops=[0]),
+    ]
+)
 def test_versions_of_a_file_that_changes_between_tries_are_never_glued(history):
     with TemporaryDirectory() as folder, serving(Remote()) as remote:
         target = Path(folder, "archive.zip")
@@ -270,6 +276,8 @@ def test_versions_of_a_file_that_changes_between_tries_are_never_glued(history):
             vars(remote).update({**current, "drops": list(current["drops"])})
             with single_try(), suppress(DataError):
                 get(remote, target, expected_bytes=len(remote.content))
+        # Of an answer whose length nobody told, nobody can say that its end is missing.
+        remote.drops.clear()
         assert get(remote, target).read_bytes() in VERSIONS
 
 
