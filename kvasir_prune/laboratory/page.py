@@ -49,7 +49,7 @@ def publish_page(
     families = dict(families_of(summary, comparison))
     published = None if comparison is None else theirs(comparison)
     drawn = plots.draw(families, published, trials)
-    words = {plots.name_of(family): _words_of(family) for family in families}
+    words = {plots.name_of(family): plots.words_of(family) for family in families}
     words = {name: words.get(name) or captions.of_figure(name) for name in drawn}
     values: dict[str, Any] = {
         "title": notation.printable(title),
@@ -139,8 +139,3 @@ def _statistics(row: Mapping[Any, Any], prefix: str) -> Iterator[str]:
 
 def _told(value: float) -> float | None:
     return None if pd.isna(value) else float(value)
-
-
-def _words_of(family: str) -> Words:
-    note = captions.note("sweep_dots")
-    return Words(family, note, alt=f"{family}: {note}")

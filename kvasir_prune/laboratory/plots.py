@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kvasir_prune.report import captions
+from kvasir_prune.report.captions import Words
 from kvasir_prune.report.drawing import BLUE, INK, VERMILLION, house_style, to_svg
 
 SCATTER, REMOVAL = "sweep_scatter", "sweep_random_removal"
@@ -32,6 +33,12 @@ Families = Mapping[str, Mapping[str, pd.DataFrame]]
 def name_of(family: str) -> str:
     """Return the name of the figure that shows one family of quantities."""
     return f"family_{family.replace('.', '_')}"
+
+
+def words_of(family: str) -> Words:
+    """Return what is said of that figure."""
+    note = captions.note("sweep_dots")
+    return Words(family, note, alt=f"{family}: {note}")
 
 
 def draw(
@@ -63,8 +70,8 @@ def _plots(
         return
     order = list(dict.fromkeys(trials["setting"]))
     for name, family in families.items():
-        label = f"{name}: {captions.note('sweep_dots')}"
-        yield name_of(name), label, partial(_dots, name, family, published, order)
+        figure = partial(_dots, name, family, published, order)
+        yield name_of(name), words_of(name).alt, figure
     if {"removed", "test.loss_change"} <= set(trials.columns):
         yield SCATTER, captions.of_figure(SCATTER).alt, lambda: _scatter(trials)
 
